@@ -1,0 +1,89 @@
+/**
+ * What a synchronisation mode (FTFW, NOTRACK, ALARM) is, seen from outside.
+ *
+ * It knows flows only as slots and messages only as headers. It is told what happened (`handle…`), what is
+ * wanted (`tell`, `requestResync`), and asked what to do (`poll…`) until it has nothing more to say.
+ * All times are readings of one monotonic clock in milliseconds; the wall clock serves log dates and the first
+ * sequence number only.
+ *
+ * Source: specification, "The synchronisation engines", sections 9 to 12.
+ */
+import type { Notice } from "./Notice.ts"
+
+/** What a data message says about its flow. The numbers are those of the message types of flows on the wire. */
+export const Change = { created: 0, updated: 1, destroyed: 2 } as const
+export type Change = (typeof Change)[keyof typeof Change]
+
+/** Header of a received message. One object, reused by the caller. */
+export interface Inbound {
+  type: number
+  flags: number
+  seq: number
+  ackFrom: number
+  ackTo: number
+}
+
+export const Entity = { flow: 0, expectation: 1, control: 2 } as const
+export type Entity = (typeof Entity)[keyof typeof Entity]
+
+/** The next message to send. One object, owned by the caller and overwritten by `pollOutbound`. */
+export interface Outbound {
+  kind: Entity
+  slot: number
+  change: Change
+  flags: number
+  seq: number
+  ackFrom: number
+  ackTo: number
+}
+
+/** What the caller does with a received message. Only `apply` allows it to touch the external cache. */
+export const Verdict = { apply: 0, control: 1, drop: 2, malformed: 3 } as const
+export type Verdict = (typeof Verdict)[keyof typeof Verdict]
+
+export interface SyncProtocol {
+  /** A message arrived over any link. */
+  handleMessage(message: Inbound, nowMs: number): Verdict
+  handleTimer(nowMs: number): void
+
+  /** The flow or expectation in `slot` changed and peers must hear of it. The latest state is what will be sent. */
+  tell(entity: Entity, slot: number, change: Change): void
+  /** The owner removed `slot` without telling anybody (flush, replacement): forget every mention of it. */
+  forget(entity: Entity, slot: number): void
+  /** Ask peers for everything they have. */
+  requestResync(): void
+
+  /**
+   * Fills `out` with the next message, or returns false. The caller encodes and sends it at once. The first message that
+   * a process builds takes `firstSeq`, the wall clock's seconds, as its number.
+   */
+  pollOutbound(out: Outbound, nowMs: number): boolean
+  /** A destroyed entry that no peer still needs: its slot may be reused. -1 when there is none. */
+  pollReleased(entity: Entity): number
+  /** The peer asked for everything: the caller starts a bulk send. */
+  pollBulkRequested(): boolean
+  pollNotice(): Notice | undefined
+
+  /** When `handleTimer` must be called next; `Infinity` when never. */
+  nextWakeupMs(): number
+
+  readonly txLength: number
+  readonly resendLength: number
+  /** For `-s network` and `-s queue`. */
+  readonly counters: SyncCounters
+}
+
+export interface SyncCounters {
+  lost: number
+  before: number
+  /** Messages rejected by `handleMessage` as "malformed". */
+  malformedHeader: number
+  resendQueueFull: number
+}
+
+/** What `-s rsqueue` lists, oldest first. */
+export interface ResendEntry {
+  readonly kind: Entity
+  readonly seq: number
+  readonly flags: number
+}
