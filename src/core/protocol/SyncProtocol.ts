@@ -8,11 +8,10 @@
  *
  * Source: specification, "The synchronisation engines", sections 9 to 12.
  */
+import type { Change } from "../model/Change.ts"
 import type { Notice } from "./Notice.ts"
 
-/** What a data message says about its flow. The numbers are those of the message types of flows on the wire. */
-export const Change = { created: 0, updated: 1, destroyed: 2 } as const
-export type Change = (typeof Change)[keyof typeof Change]
+export { Change } from "../model/Change.ts"
 
 /** Header of a received message. One object, reused by the caller. */
 export interface Inbound {
