@@ -193,8 +193,15 @@ export const Life = {
   /** Updated at least once since it was added. */
   updated: 2,
   /** Destroyed; kept because peers must still be told. */
-  dead: 4
+  dead: 4,
+  /** From this bit on, twelve bits: the resync with the kernel that saw the entry last. */
+  resyncShift: 8,
+  /** From this bit on, twelve bits: the number of flushes that had begun when the entry was added. */
+  flushShift: 20
 } as const
+
+/** Width of the two counters in `Base.life`. */
+export const lifeCounterMask = 0xfff
 
 /** One run of words that belongs to a presence bit. `mask` selects the bits of each word. */
 export interface FieldRun {

@@ -176,10 +176,13 @@ export class FlowTable {
     this.#flows.release(slot)
   }
 
-  /** The first slot in use at or after `from`, or -1. Stable while flows come and go: the way to walk in steps. */
-  nextUsed(from: number): number {
-    const high = this.#flows.high
-    for (let slot = from; slot < high; slot++) {
+  /**
+   * The first slot in use in `[from, to)`, or -1. Stable while flows come and go: the way to walk in
+   * steps. Free slots cost a look each, so a walk that must not stall bounds `to`.
+   */
+  nextUsed(from: number, to = this.#flows.high): number {
+    const end = Math.min(to, this.#flows.high)
+    for (let slot = from; slot < end; slot++) {
       if (this.lifeOf(slot) !== 0) return slot
     }
     return -1
@@ -188,6 +191,10 @@ export class FlowTable {
   /** `Life` bits of a slot; 0 when it is free. */
   lifeOf(slot: number): number {
     return this.#flows.words(slot)[this.#flows.wordOf(slot) + Base.life]!
+  }
+
+  setLife(slot: number, bits: number): void {
+    this.#flows.words(slot)[this.#flows.wordOf(slot) + Base.life] = bits
   }
 
   addLife(slot: number, bits: number): void {
