@@ -55,7 +55,7 @@ export class FlowTable {
     this.flowsMax = options.flowsMax
     this.#seed0 = options.seed[0] | 0
     this.#seed1 = options.seed[1] | 0
-    this.#index = new SlotIndex(this, options.bucketsHint)
+    this.#index = new SlotIndex(options.bucketsHint)
   }
 
   /** Flows in the table, destroyed ones that peers must still hear of included. */
@@ -71,10 +71,6 @@ export class FlowTable {
   get bytesAllocated(): number {
     return this.#flows.bytesAllocated + this.#addresses.bytesAllocated +
       this.#rares.bytesAllocated + this.#index.bytesAllocated
-  }
-
-  hashOf(slot: number): number {
-    return this.#flows.words(slot)[this.#flows.wordOf(slot) + Base.hash]!
   }
 
   /** Points `view` at the record in `slot`; valid until that slot is changed. */
@@ -298,15 +294,14 @@ export class FlowTable {
     for (let bucket = index.first(hash);; bucket = index.next(bucket, hash)) {
       const slot = index.slotAt(bucket)
       if (slot < 0) return -1
-      if (this.#holdsKey(slot, hash)) return slot
+      if (this.#holdsKey(slot)) return slot
     }
   }
 
-  #holdsKey(slot: number, hash: number): boolean {
+  #holdsKey(slot: number): boolean {
     const words = this.#flows.words(slot)
     const at = this.#flows.wordOf(slot)
     const key = this.#key
-    if (words[at + Base.hash] !== hash) return false
     const meta = (words[at + Base.protocols]! & 0xffff) | (words[at + Base.zone]! << 16)
     if (meta !== key[0] || words[at + Base.originalPorts] !== key[1]) return false
     if (words[at + Base.originalSource] !== key[2]) return false

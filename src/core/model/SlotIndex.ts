@@ -1,24 +1,20 @@
 /**
  * Hot. Which slot holds the record with a given hash: open addressing with linear probing.
  *
- * Grows without a stall: when three quarters of its buckets are in use a table of twice the size takes over, and each
- * later insertion or removal moves a few buckets from the old table. The owner compares keys; the index only proposes.
+ * A bucket is two words: slot plus one, and the whole hash, so that a probe reads one cache line
+ * and no record. The owner compares keys; the index proposes slots with an equal hash.
+ *
+ * Grows without a stall: when three quarters of its buckets are in use a table of twice the size
+ * takes over, and each later insertion or removal moves a few buckets from the old table.
  */
 import { assert } from "../assert.ts"
 
 const bucketsMin = 1024
-/** Moved from the old table at each insertion or removal: enough to finish long before the next growth. */
+/** Moved from the old table at each insertion or removal: done long before the next growth. */
 const bucketsPerStep = 16
 const removed = -1
 
-/** What the index asks of the table it serves. */
-export interface SlotHashes {
-  /** Hash of the key of the record in `slot`. */
-  hashOf(slot: number): number
-}
-
 export class SlotIndex {
-  readonly #owner: SlotHashes
   #buckets: Int32Array
   #mask: number
   #used = 0
@@ -27,11 +23,10 @@ export class SlotIndex {
   #cursor = 0
 
   /** `bucketsHint`: expected number of entries. */
-  constructor(owner: SlotHashes, bucketsHint: number) {
-    this.#owner = owner
+  constructor(bucketsHint: number) {
     let buckets = bucketsMin
     while (buckets < bucketsHint) buckets *= 2
-    this.#buckets = new Int32Array(buckets)
+    this.#buckets = new Int32Array(buckets * 2)
     this.#mask = buckets - 1
   }
 
@@ -40,41 +35,38 @@ export class SlotIndex {
   }
 
   /**
-   * Walks the candidates for `hash`: the first bucket is `first(hash)`, the next `next(bucket)`, until `slotAt` says -1.
-   * Buckets of the old table follow those of the current one and have numbers below -1.
+   * Walks the candidates for `hash`: the first bucket is `first(hash)`, then `next(bucket, hash)`,
+   * until one is -1. Buckets of the old table follow those of the current one and have numbers
+   * below -1.
    */
   first(hash: number): number {
-    const at = hash & this.#mask
-    if (this.#buckets[at] !== 0) return at
-    return this.#firstOld(hash)
+    return this.#seek(hash & this.#mask, hash)
   }
 
   next(bucket: number, hash: number): number {
-    if (bucket >= 0) {
-      const at = (bucket + 1) & this.#mask
-      return this.#buckets[at] !== 0 ? at : this.#firstOld(hash)
-    }
-    return this.#skipRemoved((-bucket - 2 + 1) & this.#oldMask)
+    if (bucket >= 0) return this.#seek((bucket + 1) & this.#mask, hash)
+    return this.#seekOld((-bucket - 2 + 1) & this.#oldMask, hash)
   }
 
   /** Slot in a bucket that `first` or `next` returned; -1 means that there are no more candidates. */
   slotAt(bucket: number): number {
     if (bucket === -1) return -1
-    return bucket >= 0 ? this.#buckets[bucket]! - 1 : this.#old![-bucket - 2]! - 1
+    return bucket >= 0 ? this.#buckets[bucket * 2]! - 1 : this.#old![(-bucket - 2) * 2]! - 1
   }
 
-  #firstOld(hash: number): number {
-    return this.#old === undefined ? -1 : this.#skipRemoved(hash & this.#oldMask)
+  // Both walks end: a quarter of the buckets is never in use.
+  #seek(from: number, hash: number): number {
+    const buckets = this.#buckets
+    for (let at = from; buckets[at * 2] !== 0; at = (at + 1) & this.#mask) {
+      if (buckets[at * 2 + 1] === hash) return at
+    }
+    return this.#old === undefined ? -1 : this.#seekOld(hash & this.#oldMask, hash)
   }
 
-  #skipRemoved(from: number): number {
+  #seekOld(from: number, hash: number): number {
     const old = this.#old!
-    let at = from
-    for (let steps = 0; steps <= this.#oldMask; steps++) {
-      const entry = old[at]!
-      if (entry === 0) return -1
-      if (entry !== removed) return -at - 2
-      at = (at + 1) & this.#oldMask
+    for (let at = from; old[at * 2] !== 0; at = (at + 1) & this.#oldMask) {
+      if (old[at * 2 + 1] === hash && old[at * 2] !== removed) return -at - 2
     }
     return -1
   }
@@ -83,7 +75,7 @@ export class SlotIndex {
   insert(slot: number, hash: number): void {
     if (this.#old !== undefined) this.#move()
     if ((this.#used + 1) * 4 > (this.#mask + 1) * 3) this.#grow()
-    this.#place(slot, hash)
+    this.#place(slot + 1, hash)
   }
 
   remove(slot: number, hash: number): void {
@@ -91,8 +83,8 @@ export class SlotIndex {
     const wanted = slot + 1
     const buckets = this.#buckets
     let at = hash & this.#mask
-    while (buckets[at] !== 0 && buckets[at] !== wanted) at = (at + 1) & this.#mask
-    if (buckets[at] === wanted) {
+    while (buckets[at * 2] !== 0 && buckets[at * 2] !== wanted) at = (at + 1) & this.#mask
+    if (buckets[at * 2] === wanted) {
       this.#close(at)
       this.#used--
       return
@@ -104,18 +96,19 @@ export class SlotIndex {
     const old = this.#old
     assert(old !== undefined, "a slot that is removed was indexed")
     let at = hash & this.#oldMask
-    while (old[at] !== wanted) {
-      assert(old[at] !== 0, "a slot that is removed was indexed")
+    while (old[at * 2] !== wanted) {
+      assert(old[at * 2] !== 0, "a slot that is removed was indexed")
       at = (at + 1) & this.#oldMask
     }
-    old[at] = removed
+    old[at * 2] = removed
   }
 
-  #place(slot: number, hash: number): void {
+  #place(entry: number, hash: number): void {
     const buckets = this.#buckets
     let at = hash & this.#mask
-    while (buckets[at] !== 0) at = (at + 1) & this.#mask
-    buckets[at] = slot + 1
+    while (buckets[at * 2] !== 0) at = (at + 1) & this.#mask
+    buckets[at * 2] = entry
+    buckets[at * 2 + 1] = hash
     this.#used++
   }
 
@@ -126,16 +119,16 @@ export class SlotIndex {
     let at = hole
     for (;;) {
       at = (at + 1) & mask
-      const entry = buckets[at]!
-      if (entry === 0) break
-      const home = this.#owner.hashOf(entry - 1) & mask
+      if (buckets[at * 2] === 0) break
+      const home = buckets[at * 2 + 1]! & mask
       // The entry may move when its home does not lie cyclically in (hole, at].
       const stays = hole <= at ? home > hole && home <= at : home > hole || home <= at
       if (stays) continue
-      buckets[hole] = entry
+      buckets[hole * 2] = buckets[at * 2]!
+      buckets[hole * 2 + 1] = buckets[at * 2 + 1]!
       hole = at
     }
-    buckets[hole] = 0
+    buckets[hole * 2] = 0
   }
 
   #grow(): void {
@@ -144,7 +137,7 @@ export class SlotIndex {
     this.#oldMask = this.#mask
     this.#cursor = 0
     const buckets = (this.#mask + 1) * 2
-    this.#buckets = new Int32Array(buckets)
+    this.#buckets = new Int32Array(buckets * 2)
     this.#mask = buckets - 1
     this.#used = 0
   }
@@ -152,14 +145,15 @@ export class SlotIndex {
   #move(): void {
     const old = this.#old!
     for (let i = 0; i < bucketsPerStep; i++) {
-      if (this.#cursor > this.#oldMask) {
+      const at = this.#cursor
+      if (at > this.#oldMask) {
         this.#old = undefined
         return
       }
-      const entry = old[this.#cursor]!
+      const entry = old[at * 2]!
       if (entry > 0) {
-        old[this.#cursor] = removed
-        this.#place(entry - 1, this.#owner.hashOf(entry - 1))
+        old[at * 2] = removed
+        this.#place(entry, old[at * 2 + 1]!)
       }
       this.#cursor++
     }

@@ -20,7 +20,6 @@ import { Address, Base, Has, HasRare, swap32 } from "../model/FlowLayout.ts"
 import type { FlowView } from "../model/FlowView.ts"
 import {
   FlowAttribute,
-  half,
   headerBytes,
   headers,
   L3,
@@ -29,8 +28,7 @@ import {
   putHalf,
   putWord,
   swapHalf,
-  valueBytes,
-  word
+  valueBytes
 } from "./FlowAttribute.ts"
 import { putMaster, putRare, takeRare, takeVariable } from "./RareAttributes.ts"
 
@@ -52,20 +50,29 @@ export interface AttributeCounters {
   unknownAttributes: number
 }
 
-// ---------------------------------------------------------------------------------- writing
+/** The words of a buffer that is used again and again, without garbage. */
+class Words {
+  #bytes: Uint8Array = new Uint8Array(0)
+  #words: Int32Array = new Int32Array(0)
 
-/** The buffer that is written to, as words. Kept while the same buffer is used: no garbage. */
-let outBytes: Uint8Array = new Uint8Array(0)
-let outWords: Int32Array = new Int32Array(0)
-
-const wordsOf = (out: Uint8Array): Int32Array => {
-  if (out !== outBytes) {
-    assert((out.byteOffset & 3) === 0, "messages are written to aligned memory")
-    outWords = new Int32Array(out.buffer, out.byteOffset, out.byteLength >>> 2)
-    outBytes = out
+  of(bytes: Uint8Array): Int32Array {
+    if (bytes !== this.#bytes) {
+      assert((bytes.byteOffset & 3) === 0, "messages are written to aligned memory")
+      this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >>> 2)
+      this.#bytes = bytes
+    }
+    return this.#words
   }
-  return outWords
 }
+
+const written = new Words()
+const received = new Words()
+
+/** Where messages go that do not lie on words. As long as the longest message. */
+const aligned = new Uint8Array(0x1_0000)
+const alignedWords = new Int32Array(aligned.buffer)
+
+// ---------------------------------------------------------------------------------- writing
 
 /**
  * Writes the attributes of `view` into `out` at `at`, which is a multiple of four; returns the end,
@@ -77,7 +84,7 @@ export const encode = (
   at: number,
   options: EncodeOptions
 ): number => {
-  const words = wordsOf(out)
+  const words = written.of(out)
   const { base, baseWord } = view
   const present = base[baseWord + Base.present]!
   const presentRare = base[baseWord + Base.presentRare]!
@@ -273,22 +280,37 @@ export const decode = (
   view: FlowView,
   counters: AttributeCounters
 ): Fault => {
-  while (end - at > headerBytes) {
-    const length = (bytes[at]! << 8) | bytes[at + 1]!
-    const id = (bytes[at + 2]! << 8) | bytes[at + 3]!
-    if (length > end - at || length < headerBytes) return Fault.badSize
-    if (id >= valueBytes.length) counters.unknownAttributes++
+  if (((bytes.byteOffset | at | end) & 3) === 0) {
+    return decodeWords(received.of(bytes), at >>> 2, end - at, view, counters)
+  }
+  // Messages start off a word only after one whose last padding is missing: nobody sends that.
+  const left = Math.min(end - at, aligned.length)
+  for (let i = 0; i < left; i++) aligned[i] = bytes[at + i]!
+  return decodeWords(alignedWords, 0, left, view, counters)
+}
+
+const decodeWords = (
+  words: Int32Array,
+  at: number,
+  left: number,
+  view: FlowView,
+  counters: AttributeCounters
+): Fault => {
+  while (left > headerBytes) {
+    const head = words[at]!
+    const length = ((head & 0xff) << 8) | ((head >>> 8) & 0xff)
+    const id = ((head >>> 8) & 0xff00) | (head >>> 24)
+    if (length > left || length < headerBytes) return Fault.badSize
+    if (id >= headers.length) counters.unknownAttributes++
+    else if (head === headers[id]) take(words, at + 1, id, view)
+    else if (valueBytes[id] !== 0) return Fault.wrongLength
     else {
-      const size = valueBytes[id]!
-      if (size !== 0) {
-        if (length !== headerBytes + size) return Fault.wrongLength
-        take(bytes, at + headerBytes, id, view)
-      } else {
-        const fault = takeVariable(bytes, at + headerBytes, length - headerBytes, id, view)
-        if (fault !== Fault.none) return fault
-      }
+      const fault = takeVariable(words, at + 1, length - headerBytes, id, view)
+      if (fault !== Fault.none) return fault
     }
-    at += (length + 3) & ~3
+    const step = (length + 3) >>> 2
+    at += step
+    left -= step * 4
   }
   finish(view)
   return Fault.none
@@ -303,133 +325,133 @@ const finish = (view: FlowView): void => {
   base[Base.replyPorts] = 0
 }
 
-const take = (bytes: Uint8Array, at: number, id: number, view: FlowView): void => {
+const take = (words: Int32Array, at: number, id: number, view: FlowView): void => {
   const { base } = view
   switch (id) {
     case FlowAttribute.ipv4:
-      base[Base.originalSource] = word(bytes, at)
-      base[Base.originalDestination] = word(bytes, at + 4)
+      base[Base.originalSource] = words[at]!
+      base[Base.originalDestination] = words[at + 1]!
       setFamily(view, L3.ipv4, Has.originalIpv4, Has.originalIpv6)
       return
     case FlowAttribute.ipv6:
-      takeIpv6(bytes, at, view, Base.originalSource, Address.originalSource)
-      takeIpv6(bytes, at + 16, view, Base.originalDestination, Address.originalDestination)
+      takeIpv6(words, at, view, Base.originalSource, Address.originalSource)
+      takeIpv6(words, at + 4, view, Base.originalDestination, Address.originalDestination)
       setFamily(view, L3.ipv6, Has.originalIpv6, Has.originalIpv4)
       return
     case FlowAttribute.l4Protocol:
-      base[Base.protocols] = (base[Base.protocols]! & ~0xff00) | (bytes[at]! << 8)
+      base[Base.protocols] = (base[Base.protocols]! & ~0xff00) | ((words[at]! & 0xff) << 8)
       base[Base.present] = base[Base.present]! | Has.l4Protocol
       return
     case FlowAttribute.ports:
-      base[Base.originalPorts] = word(bytes, at)
+      base[Base.originalPorts] = words[at]!
       base[Base.present] = base[Base.present]! | Has.originalPorts
       return
     case FlowAttribute.tcpState:
     case FlowAttribute.sctpState:
     case FlowAttribute.dccpState:
-      base[Base.protocols] = (base[Base.protocols]! & ~0xff_0000) | (bytes[at]! << 16)
+      base[Base.protocols] = (base[Base.protocols]! & ~0xff_0000) | ((words[at]! & 0xff) << 16)
       base[Base.present] = base[Base.present]! | Has.state
       return
     case FlowAttribute.status:
-      base[Base.status] = word(bytes, at)
+      base[Base.status] = words[at]!
       base[Base.present] = base[Base.present]! | Has.status
       return
     case FlowAttribute.timeout:
-      base[Base.timeoutSeconds] = word(bytes, at)
+      base[Base.timeoutSeconds] = words[at]!
       base[Base.present] = base[Base.present]! | Has.timeout
       return
     case FlowAttribute.mark:
-      base[Base.mark] = word(bytes, at)
+      base[Base.mark] = words[at]!
       base[Base.present] = base[Base.present]! | Has.mark
       return
     case FlowAttribute.sctpTagOriginal:
-      base[Base.sctpTagOriginal] = word(bytes, at)
+      base[Base.sctpTagOriginal] = words[at]!
       base[Base.present] = base[Base.present]! | Has.sctpTagOriginal
       return
     case FlowAttribute.sctpTagReply:
-      base[Base.sctpTagReply] = word(bytes, at)
+      base[Base.sctpTagReply] = words[at]!
       base[Base.present] = base[Base.present]! | Has.sctpTagReply
       return
     case FlowAttribute.dccpRole:
-      base[Base.protocols] = (base[Base.protocols]! & 0x00ff_ffff) | (bytes[at]! << 24)
+      base[Base.protocols] = (base[Base.protocols]! & 0x00ff_ffff) | (words[at]! << 24)
       base[Base.present] = base[Base.present]! | Has.dccpRole
       return
     case FlowAttribute.icmpType:
-      base[Base.originalPorts] = (base[Base.originalPorts]! & ~0xff_0000) | (bytes[at]! << 16)
+      base[Base.originalPorts] = (base[Base.originalPorts]! & ~0xff_0000) | ((words[at]! & 0xff) << 16)
       base[Base.present] = base[Base.present]! | Has.icmpType
       return
     case FlowAttribute.icmpCode:
-      base[Base.originalPorts] = (base[Base.originalPorts]! & 0x00ff_ffff) | (bytes[at]! << 24)
+      base[Base.originalPorts] = (base[Base.originalPorts]! & 0x00ff_ffff) | (words[at]! << 24)
       base[Base.present] = base[Base.present]! | Has.icmpCode
       return
     case FlowAttribute.icmpId:
       base[Base.originalPorts] = (base[Base.originalPorts]! & ~0xffff) |
-        swapHalf(half(bytes, at))
+        swapHalf(words[at]!)
       base[Base.present] = base[Base.present]! | Has.icmpId
       return
     case FlowAttribute.windowScaleOriginal:
-      base[Base.zone] = (base[Base.zone]! & ~0xff_0000) | (bytes[at]! << 16)
+      base[Base.zone] = (base[Base.zone]! & ~0xff_0000) | ((words[at]! & 0xff) << 16)
       base[Base.present] = base[Base.present]! | Has.windowScaleOriginal
       return
     case FlowAttribute.windowScaleReply:
-      base[Base.zone] = (base[Base.zone]! & 0x00ff_ffff) | (bytes[at]! << 24)
+      base[Base.zone] = (base[Base.zone]! & 0x00ff_ffff) | (words[at]! << 24)
       base[Base.present] = base[Base.present]! | Has.windowScaleReply
       return
     case FlowAttribute.zone:
-      base[Base.zone] = (base[Base.zone]! & ~0xffff) | half(bytes, at)
+      base[Base.zone] = (base[Base.zone]! & ~0xffff) | (words[at]! & 0xffff)
       base[Base.present] = base[Base.present]! | Has.zone
       return
     default:
-      takeSeldom(bytes, at, id, view)
+      takeSeldom(words, at, id, view)
   }
 }
 
 /** What translated flows have, and those with a rare part. */
-const takeSeldom = (bytes: Uint8Array, at: number, id: number, view: FlowView): void => {
+const takeSeldom = (words: Int32Array, at: number, id: number, view: FlowView): void => {
   const { base } = view
   switch (id) {
     case FlowAttribute.sourceNatIpv4:
-      base[Base.replyDestination] = word(bytes, at)
+      base[Base.replyDestination] = words[at]!
       setTranslated(view, Address.replyDestination, Has.snatIpv4, Has.snatIpv6)
       return
     case FlowAttribute.destinationNatIpv4:
-      base[Base.replySource] = word(bytes, at)
+      base[Base.replySource] = words[at]!
       setTranslated(view, Address.replySource, Has.dnatIpv4, Has.dnatIpv6)
       return
     case FlowAttribute.sourceNatIpv6:
       base[Base.present] = (base[Base.present]! | Has.snatIpv6) & ~Has.snatIpv4
-      takeIpv6(bytes, at, view, Base.replyDestination, Address.replyDestination)
+      takeIpv6(words, at, view, Base.replyDestination, Address.replyDestination)
       return
     case FlowAttribute.destinationNatIpv6:
       base[Base.present] = (base[Base.present]! | Has.dnatIpv6) & ~Has.dnatIpv4
-      takeIpv6(bytes, at, view, Base.replySource, Address.replySource)
+      takeIpv6(words, at, view, Base.replySource, Address.replySource)
       return
     case FlowAttribute.sourceNatPort:
       base[Base.replyPorts] = (base[Base.replyPorts]! & 0xffff) |
-        (swapHalf(half(bytes, at)) << 16)
+        (swapHalf(words[at]!) << 16)
       base[Base.present] = base[Base.present]! | Has.snatPort
       return
     case FlowAttribute.destinationNatPort:
-      base[Base.replyPorts] = (base[Base.replyPorts]! & ~0xffff) | swapHalf(half(bytes, at))
+      base[Base.replyPorts] = (base[Base.replyPorts]! & ~0xffff) | swapHalf(words[at]!)
       base[Base.present] = base[Base.present]! | Has.dnatPort
       return
     default:
-      takeRare(bytes, at, id, view)
+      takeRare(words, at, id, view)
   }
 }
 
 const takeIpv6 = (
-  bytes: Uint8Array,
+  words: Int32Array,
   at: number,
   view: FlowView,
   first: number,
   rest: number
 ): void => {
-  view.base[first] = word(bytes, at)
+  view.base[first] = words[at]!
   const to = view.addressWord + rest
-  view.address[to] = word(bytes, at + 4)
-  view.address[to + 1] = word(bytes, at + 8)
-  view.address[to + 2] = word(bytes, at + 12)
+  view.address[to] = words[at + 1]!
+  view.address[to + 1] = words[at + 2]!
+  view.address[to + 2] = words[at + 3]!
 }
 
 /** The family of the original addresses; those of the other family are gone. */

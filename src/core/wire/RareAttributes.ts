@@ -8,13 +8,13 @@ import { assert } from "../assert.ts"
 import { Fault } from "../model/Fault.ts"
 import { Base, HasRare, Rare, swap32 } from "../model/FlowLayout.ts"
 import type { FlowView } from "../model/FlowView.ts"
-import { FlowAttribute, header, headers, L3, putByte, putWord, word } from "./FlowAttribute.ts"
+import { FlowAttribute, header, headers, L3, putByte, putWord } from "./FlowAttribute.ts"
 
 /** Characters of a helper's name, and bytes of an attribute with its NUL. */
 const helperNameMax = 15
 const helperNameBytesMax = helperNameMax + 1
 
-/** Longest label value accepted, in bytes: what peers accept. The kernel has 128 bits, the rest is dropped. */
+/** Longest label value accepted, in bytes: what peers accept. The kernel has room for 128 bits. */
 const labelsBytesMax = 1024
 const labelWordsKept = 4
 
@@ -103,40 +103,40 @@ const putLabels = (words: Int32Array, to: number, view: FlowView): number => {
 }
 
 /** Reads an attribute of fixed size. */
-export const takeRare = (bytes: Uint8Array, at: number, id: number, view: FlowView): void => {
+export const takeRare = (words: Int32Array, at: number, id: number, view: FlowView): void => {
   const { base } = view
   switch (id) {
     case FlowAttribute.sequenceAdjustment:
-      takeWords(bytes, at, view, Rare.seqAdjOriginal, 3, seqAdjBits)
-      takeWords(bytes, at + 12, view, Rare.seqAdjReply, 3, seqAdjBits)
+      takeWords(words, at, view, Rare.seqAdjOriginal, 3, seqAdjBits)
+      takeWords(words, at + 3, view, Rare.seqAdjReply, 3, seqAdjBits)
       return
     case FlowAttribute.synproxy:
-      takeWords(bytes, at, view, Rare.synproxyIts, 1, synproxyBits)
-      takeWords(bytes, at + 4, view, Rare.synproxyIsn, 1, synproxyBits)
-      takeWords(bytes, at + 8, view, Rare.synproxyTsoff, 1, synproxyBits)
+      takeWords(words, at, view, Rare.synproxyIts, 1, synproxyBits)
+      takeWords(words, at + 1, view, Rare.synproxyIsn, 1, synproxyBits)
+      takeWords(words, at + 2, view, Rare.synproxyTsoff, 1, synproxyBits)
       return
     case FlowAttribute.masterIpv4:
       for (let i = 1; i < 4; i++) {
         view.rare[view.rareWord + Rare.masterSource + i] = 0
         view.rare[view.rareWord + Rare.masterDestination + i] = 0
       }
-      takeWords(bytes, at, view, Rare.masterSource, 1, HasRare.masterIpv4)
-      takeWords(bytes, at + 4, view, Rare.masterDestination, 1, HasRare.masterIpv4)
+      takeWords(words, at, view, Rare.masterSource, 1, HasRare.masterIpv4)
+      takeWords(words, at + 1, view, Rare.masterDestination, 1, HasRare.masterIpv4)
       base[Base.presentRare] = base[Base.presentRare]! & ~HasRare.masterIpv6
       setMisc(view, 8, L3.ipv4)
       return
     case FlowAttribute.masterIpv6:
-      takeWords(bytes, at, view, Rare.masterSource, 4, HasRare.masterIpv6)
-      takeWords(bytes, at + 16, view, Rare.masterDestination, 4, HasRare.masterIpv6)
+      takeWords(words, at, view, Rare.masterSource, 4, HasRare.masterIpv6)
+      takeWords(words, at + 4, view, Rare.masterDestination, 4, HasRare.masterIpv6)
       base[Base.presentRare] = base[Base.presentRare]! & ~HasRare.masterIpv4
       setMisc(view, 8, L3.ipv6)
       return
     case FlowAttribute.masterL4Protocol:
       base[Base.presentRare] = base[Base.presentRare]! | HasRare.masterL4Protocol
-      setMisc(view, 16, bytes[at]!)
+      setMisc(view, 16, words[at]! & 0xff)
       return
     case FlowAttribute.masterPorts:
-      takeWords(bytes, at, view, Rare.masterPorts, 1, HasRare.masterPorts)
+      takeWords(words, at, view, Rare.masterPorts, 1, HasRare.masterPorts)
       return
     default:
       assert(false, "every attribute of fixed size is read")
@@ -145,7 +145,7 @@ export const takeRare = (bytes: Uint8Array, at: number, id: number, view: FlowVi
 
 /** Reads an attribute of variable size. */
 export const takeVariable = (
-  bytes: Uint8Array,
+  words: Int32Array,
   at: number,
   size: number,
   id: number,
@@ -153,18 +153,18 @@ export const takeVariable = (
 ): Fault => {
   if (id === FlowAttribute.labels) {
     if (size > labelsBytesMax) return Fault.wrongLength
-    if (size !== 0 && (size & 3) === 0) takeLabels(bytes, at, size >>> 2, view)
+    if (size !== 0 && (size & 3) === 0) takeLabels(words, at, size >>> 2, view)
     return Fault.none
   }
   if (size > helperNameBytesMax) return Fault.wrongLength
-  takeHelperName(bytes, at, size, view)
+  takeHelperName(words, at, size, view)
   return Fault.none
 }
 
-const takeLabels = (bytes: Uint8Array, at: number, count: number, view: FlowView): void => {
+const takeLabels = (words: Int32Array, at: number, count: number, view: FlowView): void => {
   const kept = Math.min(count, labelWordsKept)
   for (let i = 0; i < labelWordsKept; i++) {
-    const value = i < kept ? swap32(word(bytes, at + i * 4)) : 0
+    const value = i < kept ? swap32(words[at + i]!) : 0
     view.rare[view.rareWord + Rare.labels + i] = value
   }
   view.base[Base.presentRare] = view.base[Base.presentRare]! | HasRare.labels
@@ -172,18 +172,19 @@ const takeLabels = (bytes: Uint8Array, at: number, count: number, view: FlowView
 }
 
 /** Ends at the first NUL, at the end of the attribute, or after 15 characters. */
-const takeHelperName = (bytes: Uint8Array, at: number, size: number, view: FlowView): void => {
+const takeHelperName = (words: Int32Array, at: number, size: number, view: FlowView): void => {
   const to = (view.rareWord + Rare.helperName) * 4
   let open = true
   for (let i = 0; i < helperNameBytesMax; i++) {
-    open = open && i < size && i < helperNameMax && bytes[at + i] !== 0
-    view.rareBytes[to + i] = open ? bytes[at + i]! : 0
+    const character = i < size ? (words[at + (i >>> 2)]! >>> ((i & 3) * 8)) & 0xff : 0
+    open = open && i < helperNameMax && character !== 0
+    view.rareBytes[to + i] = open ? character : 0
   }
   view.base[Base.presentRare] = view.base[Base.presentRare]! | HasRare.helperName
 }
 
 const takeWords = (
-  bytes: Uint8Array,
+  words: Int32Array,
   at: number,
   view: FlowView,
   to: number,
@@ -191,7 +192,7 @@ const takeWords = (
   bits: number
 ): void => {
   view.base[Base.presentRare] = view.base[Base.presentRare]! | bits
-  for (let i = 0; i < count; i++) view.rare[view.rareWord + to + i] = word(bytes, at + i * 4)
+  for (let i = 0; i < count; i++) view.rare[view.rareWord + to + i] = words[at + i]!
 }
 
 /** Sets one byte of the rare part's `misc` word. */
