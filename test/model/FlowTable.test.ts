@@ -5,9 +5,23 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Schema from "effect/Schema"
-import { addressWords, Base, baseWords, rareWords } from "../../src/core/model/FlowLayout.ts"
+import {
+  Address,
+  addressWords,
+  Base,
+  baseWords,
+  Has,
+  rareWords
+} from "../../src/core/model/FlowLayout.ts"
 import { FlowTable } from "../../src/core/model/FlowTable.ts"
-import { FlowView, presentOf, presentRareOf, scratchView } from "../../src/core/model/FlowView.ts"
+import {
+  FlowView,
+  has,
+  presentOf,
+  presentRareOf,
+  scratchView,
+  setHas
+} from "../../src/core/model/FlowView.ts"
 import { SlotIndex } from "../../src/core/model/SlotIndex.ts"
 import { fillIpv4, fillIpv6, withHelper, withLabels, withMark, withZone } from "./Flows.ts"
 
@@ -20,9 +34,9 @@ const contentOf = (view: FlowView): string => {
 }
 
 const Flow = Schema.Struct({
-  n: Schema.Literals([0, 1, 2, 1 << 14, 2 << 14]),
+  n: Schema.Literals([0, 1, 1 << 14]),
   family: Schema.Literals([4, 6]),
-  zone: Schema.Literals([0, 1, 256]),
+  zone: Schema.Literals([0, 256]),
   mark: Schema.Literals([0, 1, 0x8000_0001]),
   helper: Schema.Literals(["", "ftp", "abcdefghijklmno"]),
   labels: Schema.Literals([-2, -1, 0, 127])
@@ -54,11 +68,11 @@ const Command = Schema.Union([
   Schema.TaggedStruct("Replace", { flow: Flow }),
   Schema.TaggedStruct("Release", { flow: Flow })
 ])
-const commands = Arbitrary.array(Arbitrary.schema(Command), { maxLength: 80 })
+const commands = Arbitrary.array(Arbitrary.schema(Command), { minLength: 40, maxLength: 120 })
 
 describe("a flow table", () => {
   it.prop("behaves like a map", { commands }, ({ commands }) => {
-    const table = new FlowTable({ flowsMax: 12, bucketsHint: 1, seed: [7, -1] })
+    const table = new FlowTable({ flowsMax: 9, bucketsHint: 1, seed: [7, -1] })
     const model = new Map<string, { flow: Flow; slot: number }>()
     const scratch = scratchView()
     const view = new FlowView()
@@ -74,7 +88,7 @@ describe("a flow table", () => {
             known.flow = merged(known.flow, flow)
           } else {
             const slot = table.insert(scratch)
-            assert.strictEqual(slot < 0, model.size === 12)
+            assert.strictEqual(slot < 0, model.size === 9)
             if (slot >= 0) model.set(keyOf(flow), { flow, slot })
           }
           break
@@ -99,6 +113,48 @@ describe("a flow table", () => {
     for (const { flow, slot } of model.values()) {
       assert.strictEqual(contentOf(table.view(slot, view)), contentOf(fill(scratch, flow)))
     }
+  }, { arbitrary: { runs: 300, size: 100 } })
+
+  it("tells flows apart whose hashes are equal", () => {
+    // Among so many keys a few pairs have the same 32-bit hash.
+    const count = 200_000
+    const scratch = scratchView()
+    const make = (n: number, family: number) => {
+      if (family === 4) fillIpv4(scratch, 0)
+      else fillIpv6(scratch, 0)
+      const last = scratch.addressWord + Address.originalDestination + 2
+      if (family === 6) scratch.address[last] = n
+      else scratch.base[Base.originalDestination] = n
+      return scratch
+    }
+    for (const family of [4, 6]) {
+      const table = new FlowTable({ flowsMax: count, bucketsHint: count, seed: [9, 10] })
+      let lost = 0
+      for (let n = 0; n < count; n++) {
+        if (table.find(make(n, family)) !== -1 || table.insert(scratch) !== n) lost++
+      }
+      for (let n = 0; n < count; n++) if (table.find(make(n, family)) !== n) lost++
+      assert.strictEqual(lost, 0)
+    }
+  })
+
+  it("makes room for an address that is learned later", () => {
+    const table = new FlowTable({ flowsMax: 4, bucketsHint: 1, seed: [3, 4] })
+    const scratch = scratchView()
+    const slot = table.insert(fillIpv4(scratch, 1))
+    scratch.base[Base.replyDestination] = 0xfd
+    for (let i = 0; i < 3; i++) {
+      scratch.address[scratch.addressWord + Address.replyDestination + i] = i + 1
+    }
+    setHas(scratch, Has.snatIpv6)
+
+    table.merge(slot, scratch)
+
+    const view = table.view(slot, new FlowView())
+    assert.isTrue(has(view, Has.snatIpv6))
+    const at = view.addressWord + Address.replyDestination
+    assert.deepStrictEqual(Array.from(view.address.subarray(at, at + 3)), [1, 2, 3])
+    assert.strictEqual(table.find(fillIpv4(scratch, 1)), slot)
   })
 
   it("finds every flow while its index grows, and after half of them went", () => {
@@ -136,12 +192,15 @@ describe("a flow table", () => {
   it("gives slots back to be used again", () => {
     const table = new FlowTable({ flowsMax: 2, bucketsHint: 1, seed: [3, 4] })
     const scratch = scratchView()
-    for (let n = 0; n < 100_000; n++) {
+    table.release(table.insert(withHelper(fillIpv6(scratch, 0), "ftp")))
+    const before = table.bytesAllocated
+    for (let n = 0; n < 50_000; n++) {
       const slot = table.insert(withHelper(fillIpv6(scratch, n), "ftp"))
       assert.strictEqual(slot, 0)
       table.release(slot)
     }
     assert.strictEqual(table.slotsHigh, 1)
+    assert.strictEqual(table.bytesAllocated, before)
   })
 })
 
@@ -166,7 +225,7 @@ describe("the index of slots", () => {
         index.insert(step, hashOf(step))
         present.add(step)
         if (step % 4 === 3) {
-          const gone = (step * 31) % step
+          const gone = (step * 7919) % (step - 1)
           if (present.delete(gone)) index.remove(gone, hashOf(gone))
         }
         if (step % 50 === 0 || (step > 760 && step < 830)) {
