@@ -228,6 +228,10 @@ describe("the index of slots", () => {
           const gone = (step * 7919) % (step - 1)
           if (present.delete(gone)) index.remove(gone, hashOf(gone))
         }
+        // The first of a run that goes round the end of the table leave holes before the end.
+        for (let gone = 0; step === 500 && gone < 3; gone++) {
+          if (present.delete(gone)) index.remove(gone, hashOf(gone))
+        }
         if (step % 50 === 0 || (step > 760 && step < 830)) {
           for (let slot = 0; slot <= step; slot += 7) {
             assert.strictEqual(found(slot), present.has(slot))
