@@ -1,5 +1,6 @@
 import { defineConfig } from "vitest/config"
 
+/** What runs without root: everything but the suites of `vitest.root.config.ts`. */
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
