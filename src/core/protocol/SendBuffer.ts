@@ -42,8 +42,8 @@ export class SendBuffer implements Datagrams {
   #taken = false
   #refused = 0
 
-  /** `mtuBytes` of the link, `allowance` for the headers around a datagram's payload. */
-  constructor(mtuBytes: number, allowance: HeaderAllowance) {
+  /** `mtuBytes` of the link, `allowance` (a `HeaderAllowance`) for the headers around a payload. */
+  constructor(mtuBytes: number, allowance: number) {
     this.#roomBytes = Math.max(0, mtuBytes - allowance)
     const wanted = datagramsMax * this.#roomBytes
     this.bytes = new Uint8Array(Math.min(capacityMax, Math.max(capacityMin, wanted)))

@@ -47,6 +47,8 @@ export interface SyncProtocol {
 
   /** The flow or expectation in `slot` changed and peers must hear of it. The latest state is what will be sent. */
   tell(entity: Entity, slot: number, change: Change): void
+  /** Bulk send: as `tell`, with the last change told of `slot` (`created` when none was). */
+  tellAgain(entity: Entity, slot: number): void
   /** The owner removed `slot` without telling anybody (flush, replacement): forget every mention of it. */
   forget(entity: Entity, slot: number): void
   /** Ask peers for everything they have. */
