@@ -94,7 +94,9 @@ export class InternalCache {
     return (life & Life.updated) !== 0 ? Change.updated : Change.created
   }
 
-  /** A resync with the kernel begins: from now on every living flow is a suspect until it is seen. */
+  /**
+   * A resync with the kernel begins: from now on every living flow is a suspect until it is seen.
+   */
   beginResync(): void {
     this.#resyncs = (this.#resyncs + 1) & lifeCounterMask
   }

@@ -51,15 +51,43 @@ export const headerBytes = 4
 /** Bytes of a value by identifier; 0 for those of variable size. */
 export const valueBytes = Uint8Array.of(
   // ipv4 to timeout
-  8, 32, 1, 4, 1, 4, 4,
+  8,
+  32,
+  1,
+  4,
+  1,
+  4,
+  4,
   // mark to destinationNatPort
-  4, 8, 32, 1, 4, 4, 4, 2, 2,
+  4,
+  8,
+  32,
+  1,
+  4,
+  4,
+  4,
+  2,
+  2,
   // sequenceAdjustment to dccpRole
-  24, 1, 4, 4, 1, 1,
+  24,
+  1,
+  4,
+  4,
+  1,
+  1,
   // icmpType to windowScaleReply
-  1, 1, 2, 1, 1,
+  1,
+  1,
+  2,
+  1,
+  1,
   // helperName, labels, sourceNatIpv6 to zone
-  0, 0, 16, 16, 12, 2
+  0,
+  0,
+  16,
+  16,
+  12,
+  2
 )
 
 /** Layer-3 protocol numbers of records. */

@@ -35,7 +35,9 @@ import { putMaster, putRare, takeRare, takeVariable } from "./RareAttributes.ts"
 /** Status bits of the kernel: translation of the source, of the destination, is set up. */
 const Status = { sourceNatDone: 0x80, destinationNatDone: 0x100 } as const
 
-/** Bytes of the longest list of attributes that `encode` writes. Section 10: 308 with the header. */
+/**
+ * Bytes of the longest list of attributes that `encode` writes. Section 10: 308 with the header.
+ */
 export const flowAttributesBytesMax = 300
 
 export interface EncodeOptions {
@@ -193,8 +195,13 @@ const putL4 = (
   }
 }
 
-const sameIpv6 = (view: FlowView, first: number, rest: number, otherFirst: number,
-  otherRest: number): boolean => {
+const sameIpv6 = (
+  view: FlowView,
+  first: number,
+  rest: number,
+  otherFirst: number,
+  otherRest: number
+): boolean => {
   const { base, baseWord, address, addressWord } = view
   if (base[baseWord + first] !== base[baseWord + otherFirst]) return false
   for (let i = 0; i < 3; i++) {
@@ -236,15 +243,27 @@ const putNat = (
     }
   } else {
     if (
-      source && !sameIpv6(view, Base.replyDestination, Address.replyDestination,
-        Base.originalSource, Address.originalSource)
+      source &&
+      !sameIpv6(
+        view,
+        Base.replyDestination,
+        Address.replyDestination,
+        Base.originalSource,
+        Address.originalSource
+      )
     ) {
       words[to] = headers[FlowAttribute.sourceNatIpv6]!
       to = putIpv6(words, to + 1, view, Base.replyDestination, Address.replyDestination)
     }
     if (
-      destination && !sameIpv6(view, Base.replySource, Address.replySource,
-        Base.originalDestination, Address.originalDestination)
+      destination &&
+      !sameIpv6(
+        view,
+        Base.replySource,
+        Address.replySource,
+        Base.originalDestination,
+        Address.originalDestination
+      )
     ) {
       words[to] = headers[FlowAttribute.destinationNatIpv6]!
       to = putIpv6(words, to + 1, view, Base.replySource, Address.replySource)
@@ -377,7 +396,8 @@ const take = (words: Int32Array, at: number, id: number, view: FlowView): void =
       base[Base.present] = base[Base.present]! | Has.dccpRole
       return
     case FlowAttribute.icmpType:
-      base[Base.originalPorts] = (base[Base.originalPorts]! & ~0xff_0000) | ((words[at]! & 0xff) << 16)
+      base[Base.originalPorts] = (base[Base.originalPorts]! & ~0xff_0000) |
+        ((words[at]! & 0xff) << 16)
       base[Base.present] = base[Base.present]! | Has.icmpType
       return
     case FlowAttribute.icmpCode:
