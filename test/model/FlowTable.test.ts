@@ -28,7 +28,9 @@ import { fillIpv4, fillIpv6, withHelper, withLabels, withMark, withZone } from "
 /** Everything stored of a flow, as text: presence bits and the words of the three parts. */
 const contentOf = (view: FlowView): string => {
   const base = Array.from(view.base.subarray(view.baseWord, view.baseWord + Base.hash))
-  const address = Array.from(view.address.subarray(view.addressWord, view.addressWord + addressWords))
+  const address = Array.from(
+    view.address.subarray(view.addressWord, view.addressWord + addressWords)
+  )
   const rare = Array.from(view.rare.subarray(view.rareWord, view.rareWord + rareWords))
   return [presentOf(view), presentRareOf(view), ...base, ...address, ...rare].join()
 }
@@ -109,7 +111,10 @@ describe("a flow table", () => {
     }
     const used: Array<number> = []
     for (let slot = table.nextUsed(0); slot >= 0; slot = table.nextUsed(slot + 1)) used.push(slot)
-    assert.deepStrictEqual(used, Array.from(model.values(), ({ slot }) => slot).sort((a, b) => a - b))
+    assert.deepStrictEqual(
+      used,
+      Array.from(model.values(), ({ slot }) => slot).sort((a, b) => a - b)
+    )
     for (const { flow, slot } of model.values()) {
       assert.strictEqual(contentOf(table.view(slot, view)), contentOf(fill(scratch, flow)))
     }

@@ -138,8 +138,41 @@ const Attribute = Schema.Struct({
 
 /** Right lengths by identifier, so that lists get through the first checks. */
 const lengths = [
-  12, 36, 5, 8, 5, 8, 8, 8, 12, 36, 5, 8, 8, 8, 6, 6, 28, 5, 8, 8, 5, 5, 5, 5, 6, 5, 5, 9, 20, 20,
-  20, 16, 6, 7, 4
+  12,
+  36,
+  5,
+  8,
+  5,
+  8,
+  8,
+  8,
+  12,
+  36,
+  5,
+  8,
+  8,
+  8,
+  6,
+  6,
+  28,
+  5,
+  8,
+  8,
+  5,
+  5,
+  5,
+  5,
+  6,
+  5,
+  5,
+  9,
+  20,
+  20,
+  20,
+  16,
+  6,
+  7,
+  4
 ]
 
 it.prop(

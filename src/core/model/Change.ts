@@ -1,5 +1,6 @@
 /**
- * What happened to a flow or an expectation: what the kernel's events say, and what data messages tell peers.
+ * What happened to a flow or an expectation: what the kernel's events say, and what data messages
+ * tell peers.
  *
  * Source: specification, "The replication protocol", section 3.
  */

@@ -1,5 +1,6 @@
 /**
- * What is wrong with received bytes; 0 when nothing is. An ordinary outcome, so it is a value and never an exception.
+ * What is wrong with received bytes; 0 when nothing is. An ordinary outcome, so it is a value and
+ * never an exception.
  *
  * Each fault has a counter in the statistics of whoever received the bytes.
  */

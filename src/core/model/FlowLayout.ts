@@ -1,14 +1,16 @@
 /**
  * Where every field of a flow record lies. The only module that knows it.
  *
- * A record has three stored parts, each a whole number of 32-bit words: the **base** that every flow has, the
- * **address** part (the rest of four IPv6 addresses, only flows that need it) and the **rare** part (labels, helper,
- * sequence adjustment, SYNPROXY, master, start time; only flows that carry a non-zero one). A scratch record has a
- * fourth, the **detail** part: what the kernel reports and no cache keeps (counters, use, security context, masks).
+ * A record has three stored parts, each a whole number of 32-bit words: the **base** that every
+ * flow has, the **address** part (the rest of four IPv6 addresses, only flows that need it) and the
+ * **rare** part (labels, helper, sequence adjustment, SYNPROXY, master, start time; only flows that
+ * carry a non-zero one). A scratch record has a fourth, the **detail** part: what the kernel
+ * reports and no cache keeps (counters, use, security context, masks).
  *
- * Values keep network byte order, so that decoding and encoding are copies; exceptions are named below. Which fields
- * are known is told by two words of presence bits at the start of the base. A part that a flow does not have reads as
- * zeros: a present field whose value is zero needs no storage.
+ * Values keep network byte order, so that decoding and encoding are copies; exceptions are named
+ * below. Which fields are known is told by two words of presence bits at the start of the base. A
+ * part that a flow does not have reads as zeros: a present field whose value is zero needs no
+ * storage.
  *
  * The machine is little-endian (x86-64, arm64); `assertLittleEndian` says so once, at start.
  */
@@ -20,7 +22,9 @@ export const Base = {
   present: 0,
   /** Presence bits of the rare and detail fields (`HasRare`). */
   presentRare: 1,
-  /** Bytes: layer-3 protocol (2 IPv4, 10 IPv6), layer-4 protocol, TCP/SCTP/DCCP state, DCCP role. */
+  /**
+   * Bytes: layer-3 protocol (2 IPv4, 10 IPv6), layer-4 protocol, TCP/SCTP/DCCP state, DCCP role.
+   */
   protocols: 2,
   /** Bytes 0–1: zone of the original tuple; byte 2, 3: TCP window scale original, reply. */
   zone: 3,
@@ -73,7 +77,10 @@ export const addressWords = 12
 export const Rare = {
   /** The kernel's native bitmap: bit n is bit n % 8 of byte n / 8. Four words. */
   labels: 0,
-  /** Bytes: number of label words known (0 to 4), master's layer-3 protocol, master's layer-4 protocol, unused. */
+  /**
+   * Bytes: number of label words known (0 to 4), master's layer-3 protocol, master's layer-4
+   * protocol, unused.
+   */
   misc: 4,
   /** NUL-padded name, at most 15 characters. Four words. */
   helperName: 5,
@@ -196,7 +203,9 @@ export const Life = {
   dead: 4,
   /** From this bit on, twelve bits: the resync with the kernel that saw the entry last. */
   resyncShift: 8,
-  /** From this bit on, twelve bits: the number of flushes that had begun when the entry was added. */
+  /**
+   * From this bit on, twelve bits: the number of flushes that had begun when the entry was added.
+   */
   flushShift: 20
 } as const
 
@@ -273,7 +282,11 @@ export const rareRuns: ReadonlyArray<ReadonlyArray<FieldRun>> = [
   [run("rare", Rare.synproxyIsn)],
   [run("rare", Rare.synproxyIts)],
   [run("rare", Rare.synproxyTsoff)],
-  [run("rare", Rare.masterSource), run("rare", Rare.masterDestination), run("rare", Rare.misc, 1, b1)],
+  [
+    run("rare", Rare.masterSource),
+    run("rare", Rare.masterDestination),
+    run("rare", Rare.misc, 1, b1)
+  ],
   [run("rare", Rare.masterSource, 8), run("rare", Rare.misc, 1, b1)],
   [run("rare", Rare.misc, 1, b2)],
   [run("rare", Rare.masterPorts)],

@@ -1,9 +1,9 @@
 /**
  * Hot. The flows of one cache: records in slabs, found by their key.
  *
- * A flow is named by its slot, a small integer that stays the same until `release`. The key is the original tuple and
- * its zone, hashed with a secret seed, since whoever sends packets chooses tuples. Inserting into a full table fails;
- * the caller counts it.
+ * A flow is named by its slot, a small integer that stays the same until `release`. The key is the
+ * original tuple and its zone, hashed with a secret seed, since whoever sends packets chooses
+ * tuples. Inserting into a full table fails; the caller counts it.
  */
 import { assert } from "../assert.ts"
 import {
@@ -99,7 +99,10 @@ export class FlowTable {
     return this.#find(this.#hashKey(view))
   }
 
-  /** Adds the flow; its slot, or -1 when the table is full. The caller has made sure that it is not there yet. */
+  /**
+   * Adds the flow; its slot, or -1 when the table is full. The caller has made sure that it is not
+   * there yet.
+   */
   insert(view: FlowView): number {
     if (this.#flows.used >= this.flowsMax) return -1
     const hash = this.#hashKey(view)
@@ -173,8 +176,8 @@ export class FlowTable {
   }
 
   /**
-   * The first slot in use in `[from, to)`, or -1. Stable while flows come and go: the way to walk in
-   * steps. Free slots cost a look each, so a walk that must not stall bounds `to`.
+   * The first slot in use in `[from, to)`, or -1. Stable while flows come and go: the way to walk
+   * in steps. Free slots cost a look each, so a walk that must not stall bounds `to`.
    */
   nextUsed(from: number, to = this.#flows.high): number {
     const end = Math.min(to, this.#flows.high)

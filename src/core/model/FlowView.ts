@@ -1,9 +1,10 @@
 /**
  * Hot. Where the parts of one flow record are: what codecs, filters and formatters work on.
  *
- * A view either owns its memory (a scratch record, made by `scratchView`, with all four parts) or points into a
- * `FlowTable` (positioned by `FlowTable.view`). Readers index `base[baseWord + Base.x]`; they never slice. Views into a
- * table are for reading; a table changes its records itself.
+ * A view either owns its memory (a scratch record, made by `scratchView`, with all four parts) or
+ * points into a `FlowTable` (positioned by `FlowTable.view`). Readers index `base[baseWord +
+ * Base.x]`; they never slice. Views into a table are for reading; a table changes its records
+ * itself.
  */
 import {
   Address,
@@ -52,7 +53,9 @@ export class FlowView {
   }
 }
 
-/** A record with memory of its own and all four parts. Not for per-flow use: make one and reuse it. */
+/**
+ * A record with memory of its own and all four parts. Not for per-flow use: make one and reuse it.
+ */
 export const scratchView = (): FlowView => {
   const words = baseWords + addressWords + rareWords
   const stored = new ArrayBuffer(words * 4)
@@ -159,7 +162,8 @@ export const setState = (view: FlowView, state: number): void => {
 }
 
 /**
- * True when the kernel translates this flow, told by its tuples (internal cache) or by what a peer announced.
+ * True when the kernel translates this flow, told by its tuples (internal cache) or by what a peer
+ * announced.
  */
 export const isTranslated = (view: FlowView): boolean => {
   const present = presentOf(view)
@@ -188,7 +192,10 @@ export const isTranslated = (view: FlowView): boolean => {
   return false
 }
 
-/** The record's start time in nanoseconds since the epoch, or -1n when unknown. For text, not for hot code. */
+/**
+ * The record's start time in nanoseconds since the epoch, or -1n when unknown. For text, not for
+ * hot code.
+ */
 export const timestampStartOf = (view: FlowView): bigint => {
   const at = view.rareWord + Rare.timestampStart
   return (BigInt(swap32(view.rare[at]!) >>> 0) << 32n) | BigInt(swap32(view.rare[at + 1]!) >>> 0)

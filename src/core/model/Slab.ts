@@ -1,8 +1,8 @@
 /**
  * Hot. Fixed-size records of 32-bit words in segments that never move.
  *
- * Segments are allocated one by one as slots are needed, so memory follows use in steps and no record is ever copied.
- * A free slot keeps the next free slot (plus one) in its first word.
+ * Segments are allocated one by one as slots are needed, so memory follows use in steps and no
+ * record is ever copied. A free slot keeps the next free slot (plus one) in its first word.
  */
 import { assert } from "../assert.ts"
 

@@ -48,7 +48,9 @@ export class SlotIndex {
     return this.#seekOld((-bucket - 2 + 1) & this.#oldMask, hash)
   }
 
-  /** Slot in a bucket that `first` or `next` returned; -1 means that there are no more candidates. */
+  /**
+   * Slot in a bucket that `first` or `next` returned; -1 means that there are no more candidates.
+   */
   slotAt(bucket: number): number {
     if (bucket === -1) return -1
     return bucket >= 0 ? this.#buckets[bucket * 2]! - 1 : this.#old![(-bucket - 2) * 2]! - 1
@@ -112,7 +114,9 @@ export class SlotIndex {
     this.#used++
   }
 
-  /** Empties bucket `hole` and moves later entries of its run back, so that no probe is cut short. */
+  /**
+   * Empties bucket `hole` and moves later entries of its run back, so that no probe is cut short.
+   */
   #close(hole: number): void {
     const buckets = this.#buckets
     const mask = this.#mask

@@ -29,7 +29,11 @@ describe("the external cache", () => {
 
     assert.strictEqual(table.size, 2)
     assert.deepStrictEqual({ ...stats }, {
-      active: 2, created: 2, destroyed: 0, noSpace: 0, updated: 0
+      active: 2,
+      created: 2,
+      destroyed: 0,
+      noSpace: 0,
+      updated: 0
     })
   })
 
@@ -53,7 +57,11 @@ describe("the external cache", () => {
     assert.strictEqual(mark(slot), 0)
     assert.strictEqual(table.createdSeconds(slot), 30)
     assert.deepStrictEqual({ ...stats }, {
-      active: 1, created: 2, destroyed: 1, noSpace: 0, updated: 0
+      active: 1,
+      created: 2,
+      destroyed: 1,
+      noSpace: 0,
+      updated: 0
     })
   })
 

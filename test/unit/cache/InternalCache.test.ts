@@ -35,7 +35,11 @@ describe("the internal cache", () => {
     assert.strictEqual(table.size, 1)
     assert.strictEqual(table.createdSeconds(slot), 10)
     assert.deepStrictEqual({ ...stats }, {
-      active: 1, created: 1, destroyed: 0, noSpace: 0, updated: 0
+      active: 1,
+      created: 1,
+      destroyed: 0,
+      noSpace: 0,
+      updated: 0
     })
   })
 
@@ -58,7 +62,11 @@ describe("the internal cache", () => {
     assert.strictEqual(mark(slot), 7)
     assert.strictEqual(cache.changeOf(slot), Change.updated)
     assert.deepStrictEqual({ ...stats }, {
-      active: 1, created: 1, destroyed: 0, noSpace: 0, updated: 1
+      active: 1,
+      created: 1,
+      destroyed: 0,
+      noSpace: 0,
+      updated: 1
     })
   })
 
@@ -74,7 +82,11 @@ describe("the internal cache", () => {
     assert.strictEqual(cache.changeOf(slot), Change.created)
     assert.deepStrictEqual(forgotten, [slot])
     assert.deepStrictEqual({ ...stats }, {
-      active: 1, created: 2, destroyed: 1, noSpace: 0, updated: 1
+      active: 1,
+      created: 2,
+      destroyed: 1,
+      noSpace: 0,
+      updated: 1
     })
   })
 
@@ -91,7 +103,11 @@ describe("the internal cache", () => {
     cache.release(slot)
     assert.strictEqual(table.size, 0)
     assert.deepStrictEqual({ ...stats }, {
-      active: 0, created: 1, destroyed: 1, noSpace: 0, updated: 0
+      active: 0,
+      created: 1,
+      destroyed: 1,
+      noSpace: 0,
+      updated: 0
     })
   })
 
@@ -118,7 +134,11 @@ describe("the internal cache", () => {
       assert.isFalse(cache.isDead(slot))
       assert.deepStrictEqual(forgotten, [slot])
       assert.deepStrictEqual({ ...stats }, {
-        active: 1, created: 2, destroyed: 1, noSpace: 0, updated: 0
+        active: 1,
+        created: 2,
+        destroyed: 1,
+        noSpace: 0,
+        updated: 0
       })
     })
   }

@@ -44,8 +44,9 @@ const labelWordsOf = (view: FlowView): string => {
   return native.replace(/(..)(..)(..)(..)/g, "$4$3$2$1")
 }
 
-const nameOf = (view: FlowView): string => rareSlice(view, Rare.helperName, 16)
-  .replace(/(00)+$/, "")
+const nameOf = (view: FlowView): string =>
+  rareSlice(view, Rare.helperName, 16)
+    .replace(/(00)+$/, "")
 
 /** Name and value of everything a decoded record holds, as the recorded attributes have them. */
 const contentOf = (view: FlowView): Record<string, string> => {
@@ -79,24 +80,40 @@ const contentOf = (view: FlowView): Record<string, string> => {
   put("ICMP_CODE", Has.icmpCode, () => slice(view, Base.originalPorts, 3, 1))
   put("SNAT_IPV4", Has.snatIpv4, () => slice(view, Base.replyDestination, 0, 4))
   put("DNAT_IPV4", Has.dnatIpv4, () => slice(view, Base.replySource, 0, 4))
-  put("SNAT_IPV6", Has.snatIpv6, () =>
-    ipv6Slice(view, Base.replyDestination, Address.replyDestination))
+  put(
+    "SNAT_IPV6",
+    Has.snatIpv6,
+    () => ipv6Slice(view, Base.replyDestination, Address.replyDestination)
+  )
   put("DNAT_IPV6", Has.dnatIpv6, () => ipv6Slice(view, Base.replySource, Address.replySource))
   put("SPAT_PORT", Has.snatPort, () => swapped(slice(view, Base.replyPorts, 2, 2)))
   put("DPAT_PORT", Has.dnatPort, () => swapped(slice(view, Base.replyPorts, 0, 2)))
-  putRare("MASTER_IPV4", HasRare.masterIpv4, () =>
-    rareSlice(view, Rare.masterSource, 4) + rareSlice(view, Rare.masterDestination, 4))
+  putRare(
+    "MASTER_IPV4",
+    HasRare.masterIpv4,
+    () => rareSlice(view, Rare.masterSource, 4) + rareSlice(view, Rare.masterDestination, 4)
+  )
   putRare("MASTER_IPV6", HasRare.masterIpv6, () => rareSlice(view, Rare.masterSource, 32))
-  putRare("MASTER_L4PROTO", HasRare.masterL4Protocol, () =>
-    rareSlice(view, Rare.misc, 4).slice(4, 6))
+  putRare(
+    "MASTER_L4PROTO",
+    HasRare.masterL4Protocol,
+    () => rareSlice(view, Rare.misc, 4).slice(4, 6)
+  )
   putRare("MASTER_PORT", HasRare.masterPorts, () => rareSlice(view, Rare.masterPorts, 4))
-  putRare("NAT_SEQ_ADJ", HasRare.seqAdjOriginal | HasRare.seqAdjReply, () =>
-    rareSlice(view, Rare.seqAdjOriginal, 12) + rareSlice(view, Rare.seqAdjReply, 12))
+  putRare(
+    "NAT_SEQ_ADJ",
+    HasRare.seqAdjOriginal | HasRare.seqAdjReply,
+    () => rareSlice(view, Rare.seqAdjOriginal, 12) + rareSlice(view, Rare.seqAdjReply, 12)
+  )
   putRare("HELPER_NAME", HasRare.helperName, () => nameOf(view) + "00")
   putRare("LABELS", HasRare.labels, () => labelWordsOf(view))
-  putRare("SYNPROXY", HasRare.synproxyIts | HasRare.synproxyIsn | HasRare.synproxyTsoff, () =>
-    rareSlice(view, Rare.synproxyIts, 4) + rareSlice(view, Rare.synproxyIsn, 4) +
-    rareSlice(view, Rare.synproxyTsoff, 4))
+  putRare(
+    "SYNPROXY",
+    HasRare.synproxyIts | HasRare.synproxyIsn | HasRare.synproxyTsoff,
+    () =>
+      rareSlice(view, Rare.synproxyIts, 4) + rareSlice(view, Rare.synproxyIsn, 4) +
+      rareSlice(view, Rare.synproxyTsoff, 4)
+  )
   return content
 }
 
@@ -181,7 +198,9 @@ describe("flow attributes", () => {
         assert.strictEqual(Attributes.decode(bytes, from, end, view, counters()), Fault.none)
         const names = message.attrs.map((attribute) => attribute.name)
         restoreReply(view, names.filter((name) => name.endsWith("PAT_PORT")).join())
-        if (names.some((name) => /^[SD](NAT|PAT)_/.test(name)) && numberOf(view, Base.status) === 0) {
+        if (
+          names.some((name) => /^[SD](NAT|PAT)_/.test(name)) && numberOf(view, Base.status) === 0
+        ) {
           clearHas(view, Has.status)
         }
 
