@@ -58,6 +58,9 @@ export const linkChanged = (interfaceName: string): LogText =>
   notice(`device \`${interfaceName}' becomes dedicated link`)
 export const noLinkUp = error("no dedicated links available!")
 
+/** A received entry without addresses. */
+export const entryWithoutAddresses = error("unknown layer 3 proto in hash")
+
 // Commit.
 export const committingAll = notice("committing all external caches")
 export const committingFlows = notice("committing conntrack cache")
