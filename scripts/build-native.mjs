@@ -55,9 +55,14 @@ const run = (command, args) =>
     })
   })
 
+const directoryOf = (sanitize) => join(root, "native", "build", sanitize ? "Sanitize" : "Release")
+
+/** Where the addon is after it was built. */
+export const addonPath = (sanitize = false) => join(directoryOf(sanitize), "conntrackd_native.node")
+
 /** Builds the addon and returns its path. Rejects when the compiler is missing or complains. */
 export const buildNative = async ({ sanitize = false } = {}) => {
-  const directory = join(root, "native", "build", sanitize ? "Sanitize" : "Release")
+  const directory = directoryOf(sanitize)
   mkdirSync(directory, { recursive: true })
   const extra = sanitize ? sanitizerFlags : []
   const include = [
@@ -70,7 +75,7 @@ export const buildNative = async ({ sanitize = false } = {}) => {
   // Each process has object files of its own: two builds at once must not mix theirs.
   const objects = sources.map((name) => join(directory, `${name}.${process.pid}.o`))
   const partial = join(directory, `conntrackd_native.${process.pid}.tmp`)
-  const target = join(directory, "conntrackd_native.node")
+  const target = addonPath(sanitize)
   try {
     const waiting = sources.map((name, i) => [name, objects[i]])
     const worker = async () => {

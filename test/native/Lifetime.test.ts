@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { readdirSync } from "node:fs"
-import { Worker } from "node:worker_threads"
 import { fileURLToPath } from "node:url"
+import { Worker } from "node:worker_threads"
 import type { DatagramOptions } from "../../src/layers/live/NativeAddon.ts"
 import { addon, EAGAIN, opened } from "./Machine.ts"
 

@@ -16,7 +16,11 @@ describe.skipIf(!possible)("a link between two nodes", () => {
 
   /** The kernel refuses to send from an address while it looks for duplicates of it. */
   const usable = async (namespace: string): Promise<void> => {
-    for (let attempt = 0; ip("-n", namespace, "-6", "addr", "show", "tentative") !== ""; attempt++) {
+    for (
+      let attempt = 0;
+      ip("-n", namespace, "-6", "addr", "show", "tentative") !== "";
+      attempt++
+    ) {
       if (attempt === 100) throw new Error("IPv6 addresses still tentative after 10 s")
       await new Promise((resolve) => setTimeout(resolve, 100))
     }

@@ -88,8 +88,13 @@ print(s.recv(65536).decode(), flush=True)`
 
 describe("the service manager", () => {
   it("is told when there is one", async () => {
-    assert.strictEqual(await inChild(`addon.notifyServiceManager("READY=1")`, { NOTIFY_SOCKET: "" }), 0)
-    for (const name of [`@conntrackd-test-${process.pid}`, join(tmpdir(), `notify-${process.pid}`)]) {
+    assert.strictEqual(
+      await inChild(`addon.notifyServiceManager("READY=1")`, { NOTIFY_SOCKET: "" }),
+      0
+    )
+    for (
+      const name of [`@conntrackd-test-${process.pid}`, join(tmpdir(), `notify-${process.pid}`)]
+    ) {
       const receiver = unixReceiver(name)
       assert.strictEqual(await receiver.line(), "bound")
       const env = { NOTIFY_SOCKET: name }
@@ -108,7 +113,10 @@ describe("the system log", () => {
     const path = join(directory, "log")
     const receiver = unixReceiver(path)
     assert.strictEqual(await receiver.line(), "bound")
-    assert.strictEqual(addon.syslog(3, 5, "conntrackd", "using user-space event filtering", path), 0)
+    assert.strictEqual(
+      addon.syslog(3, 5, "conntrackd", "using user-space event filtering", path),
+      0
+    )
     assert.match(
       await receiver.line(),
       new RegExp(
