@@ -59,8 +59,10 @@ export const formatAddress = (bytes: Uint8Array): string => {
   return `${hex.slice(0, start).join(":")}::${hex.slice(start + length).join(":")}`
 }
 
-const longestZeroRun = (groups: ReadonlyArray<number>): readonly [start: number, length: number] => {
-  let best: readonly [number, number] = [0, 0]
+type Run = readonly [start: number, length: number]
+
+const longestZeroRun = (groups: ReadonlyArray<number>): Run => {
+  let best: Run = [0, 0]
   let start = 0
   for (let i = 0; i <= groups.length; i++) {
     if (i < groups.length && groups[i] === 0) continue

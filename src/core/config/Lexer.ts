@@ -184,7 +184,7 @@ export class Lexer {
     return end - at + this.#prefixBytes(end)
   }
 
-  /** Groups joined by single colons, at most one `::`, and possibly one colon too many at the end. */
+  /** Groups joined by single colons, at most one `::`, perhaps one colon too many at the end. */
   #ipv6Bytes(at: number): number {
     const bytes = this.#bytes
     let end = at
@@ -209,11 +209,10 @@ export class Lexer {
   }
 
   #hexGroup(at: number): number {
-    let length = 0
-    while (length < 4 && at + length < this.#bytes.length && isHexDigit(this.#bytes[at + length]!)) {
-      length++
-    }
-    return length
+    const last = Math.min(at + 4, this.#bytes.length)
+    let end = at
+    while (end < last && isHexDigit(this.#bytes[end]!)) end++
+    return end - at
   }
 
   #prefixBytes(at: number): number {

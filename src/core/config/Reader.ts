@@ -167,8 +167,12 @@ export class Reader {
     return this.token.kind === "keyword" || this.token.kind === "string"
   }
 
-  /** Skips to where `block` can go on; false when it cannot. Whole inner blocks are skipped. */
+  /**
+   * Skips to where `block` can go on; false when it cannot. Whole inner blocks are skipped. A word
+   * in a later line is taken for the next clause, known or not: clauses are rarely broken in two.
+   */
   #recover(block: Block, isFile: boolean): boolean {
+    const { line } = this.token
     let depth = 0
     for (;;) {
       const { kind, text } = this.token
@@ -177,6 +181,7 @@ export class Reader {
         if (block.clauses.has(text)) return true
         // A section cannot stand inside a block: a brace is missing, so the block is over.
         if (sections.has(text)) return false
+        if (this.token.line > line) return true
       }
       if (depth === 0 && kind === "}" && !isFile) return true
       if (kind === "{") depth++

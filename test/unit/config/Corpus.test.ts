@@ -105,6 +105,9 @@ const select = (
     .filter((recorded) => recorded.verdict === verdict && !differently.has(nameOf(recorded)))
     .map((recorded) => [nameOf(recorded), recorded] as const)
 
+const accepted = select("accepted", acceptedDifferently)
+const rejected = select("rejected", rejectedDifferently)
+
 const find = (name: string): Recorded =>
   index.files.find((recorded) => nameOf(recorded) === name) ?? assert.fail(`no file ${name}`)
 
@@ -144,7 +147,7 @@ describe("the recorded configuration files", () => {
     }
   })
 
-  it.each(select("accepted", acceptedDifferently))("%s is accepted, as recorded", (name, recorded) => {
+  it.each(accepted)("%s is accepted, as recorded", (name, recorded) => {
     const { settings, warnings } = succeed(name)
 
     assert.deepStrictEqual(effectiveValues(settings), expectedValues(recorded))
@@ -153,7 +156,7 @@ describe("the recorded configuration files", () => {
     assert.isTrue(appearsIn(expected, actual), JSON.stringify({ expected, actual }))
   })
 
-  it.each(select("rejected", rejectedDifferently))("%s is rejected, as recorded", (name, recorded) => {
+  it.each(rejected)("%s is rejected, as recorded", (name, recorded) => {
     const diagnostics = fail(name)
 
     assert.isTrue(hasError(diagnostics))

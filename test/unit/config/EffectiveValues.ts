@@ -94,7 +94,10 @@ const filterValues = (filter: FilterSettings): Readonly<Record<string, unknown>>
 }
 
 const networkText = ({ address, prefixLength }: NetworkSettings): string => {
-  const mask = address.map((_, i) => 256 - 2 ** (8 - Math.min(8, Math.max(0, prefixLength - 8 * i))))
+  const mask = address.map((_, i) => {
+    const bits = Math.min(8, Math.max(0, prefixLength - 8 * i))
+    return 256 - 2 ** (8 - bits)
+  })
   return `${formatAddress(address)}/${formatAddress(mask)}`
 }
 
