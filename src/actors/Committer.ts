@@ -1,0 +1,278 @@
+/**
+ * Puts the external cache into the kernel: in batches, in steps, masters before the flows they announced.
+ *
+ * Requests ask for no acknowledgement, so silence is success. What follows from a refusal is decided in
+ * `core/protocol/Commit`. Nothing of it is told to peers; the internal cache learns it from our own records, and flows
+ * with NAT are read back, since the kernel may have chosen another port.
+ *
+ * Source: specification, "The synchronisation engines", section 14; "ctnetlink", sections 4 and 5.
+ */
+import * as Effect from "effect/Effect"
+import { Origin } from "../core/cache/Origin.ts"
+import { Change } from "../core/model/Change.ts"
+import { Fault } from "../core/model/Fault.ts"
+import { Base, Has, HasRare } from "../core/model/FlowLayout.ts"
+import type { FlowView } from "../core/model/FlowView.ts"
+import {
+  clearScratch,
+  has,
+  hasRare,
+  isTranslated,
+  numberOf,
+  presentRareOf,
+  scratchView
+} from "../core/model/FlowView.ts"
+import { deriveCommitted } from "../core/netlink/Committed.ts"
+import { decodeFlow } from "../core/netlink/CtnetlinkDecode.ts"
+import type { RequestOptions } from "../core/netlink/CtnetlinkEncode.ts"
+import { requestOptions } from "../core/netlink/CtnetlinkEncode.ts"
+import { errnoText } from "../core/netlink/Errno.ts"
+import { flowChangeOf } from "../core/netlink/FlowChange.ts"
+import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
+import type { CommitFlows } from "../core/protocol/Commit.ts"
+import {
+  Commit,
+  CommitBatch,
+  CommitOmit,
+  CommitOperation,
+  CommitOutcome,
+  commitTimeoutSeconds
+} from "../core/protocol/Commit.ts"
+import { formatFlow } from "../core/text/FormatFlow.ts"
+import type { Answers, KernelTable, KernelTableError } from "../layers/KernelTable.ts"
+import { requestsMax } from "../layers/KernelTable.ts"
+import type { LogSink } from "../layers/LogSink.ts"
+import type { Replica } from "./Replica.ts"
+import { RequestBatch } from "./RequestBatch.ts"
+
+type Kernel = KernelTable["Service"]
+
+const masterComplete = HasRare.masterL4Protocol | HasRare.masterPorts
+const masterAddresses = HasRare.masterIpv4 | HasRare.masterIpv6
+const masterAny = masterComplete | masterAddresses
+
+/** What a commit must know of the external cache. */
+const flowsOf = (replica: Replica): CommitFlows => {
+  const { table } = replica.external
+  const { view } = replica
+  const rare = (slot: number) => presentRareOf(table.view(slot, view))
+  return {
+    walk: (cursor, max, visit) => {
+      const end = Math.min(cursor + max, table.slotsHigh)
+      for (let slot = cursor; slot < end; slot++) if (table.lifeOf(slot) !== 0) visit(slot)
+      return end < table.slotsHigh ? end : -1
+    },
+    isLive: (slot) => table.lifeOf(slot) !== 0,
+    hasMaster: (slot) => (rare(slot) & masterAny) !== 0,
+    hasCompleteMaster: (slot) => {
+      const present = rare(slot)
+      return (present & masterComplete) === masterComplete && (present & masterAddresses) !== 0
+    },
+    hasHelper: (slot) => (rare(slot) & HasRare.helperName) !== 0,
+    isPlain: (slot) => {
+      table.view(slot, view)
+      return !isTranslated(view) && !hasRare(view, HasRare.helperName) &&
+        (presentRareOf(view) & masterAny) === 0
+    }
+  }
+}
+
+/** Seconds until the kernel forgets the flow in `slot` of the external cache. */
+const timeoutOf = (replica: Replica, slot: number, view: FlowView): number =>
+  commitTimeoutSeconds(
+    replica.settings.sync.commitTimeoutSeconds,
+    has(view, Has.timeout) ? numberOf(view, Base.timeoutSeconds) : undefined,
+    replica.nowSeconds() - replica.external.table.updatedSeconds(slot)
+  )
+
+class Session {
+  readonly #replica: Replica
+  readonly #kernel: Kernel
+  readonly #log: LogSink["Service"]
+  readonly #commit: Commit
+  readonly #batch = new CommitBatch(requestsMax)
+  readonly #requests = new RequestBatch()
+  readonly #readBack = new RequestBatch()
+  readonly #committed = scratchView()
+  readonly #options = requestOptions()
+  readonly #cursor = new NlmsgCursor()
+
+  constructor(replica: Replica, kernel: Kernel, log: LogSink["Service"]) {
+    this.#replica = replica
+    this.#kernel = kernel
+    this.#log = log
+    this.#commit = new Commit(flowsOf(replica), undefined)
+  }
+
+  /** One batch of requests; false when the commit is done. */
+  step(): Effect.Effect<boolean, KernelTableError> {
+    return Effect.suspend(() => {
+      if (!this.#commit.pollBatch(this.#batch)) return Effect.succeed(false)
+      if (this.#batch.count === 0) {
+        this.#commit.finishBatch()
+        return Effect.succeed(true)
+      }
+      this.#encode()
+      return Effect.flatMap(this.#kernel.apply(this.#requests), (answers) => {
+        this.#judge(answers)
+        return Effect.as(this.#finish(), true)
+      })
+    })
+  }
+
+  get counts() {
+    return this.#commit.counts
+  }
+
+  #encode(): void {
+    const { external, view } = this.#replica
+    const requests = this.#requests
+    const batch = this.#batch
+    requests.clear()
+    for (let i = 0; i < batch.count; i++) {
+      const slot = batch.slots[i]!
+      external.table.view(slot, view)
+      const options = this.#setOptions(slot, view, batch.omits[i]!)
+      switch (batch.operations[i]) {
+        case CommitOperation.create:
+          requests.create(view, slot, options)
+          break
+        case CommitOperation.update:
+          requests.update(view, slot, options)
+          break
+        default:
+          requests.delete(view, slot, false)
+      }
+    }
+  }
+
+  /** One object, overwritten by the next call. */
+  #setOptions(slot: number, view: FlowView, omit: number): RequestOptions {
+    const options = this.#options
+    options.timeoutSeconds = timeoutOf(this.#replica, slot, view)
+    options.windowTracking = this.#replica.settings.sync.tcpWindowTracking
+    options.withoutHelper = (omit & CommitOmit.helper) !== 0
+    options.withoutMaster = (omit & CommitOmit.master) !== 0
+    return options
+  }
+
+  #judge(answers: Answers): void {
+    for (let i = 0; i < this.#batch.count; i++) {
+      const errno = answers.errnos[i]!
+      if (errno !== 0) this.#commit.handleRefusal(i, errno)
+    }
+    this.#commit.finishBatch()
+  }
+
+  /** Takes what is now in the kernel into the internal cache, logs what is not. */
+  #finish(): Effect.Effect<void, KernelTableError> {
+    const { external, internal, view } = this.#replica
+    const batch = this.#batch
+    const nowSeconds = this.#replica.nowSeconds()
+    const failures: Array<string> = []
+    this.#readBack.clear()
+    for (let i = 0; i < batch.count; i++) {
+      const slot = batch.slots[i]!
+      if (batch.outcomes[i] === CommitOutcome.failed) {
+        external.table.view(slot, view)
+        failures.push(errnoText(batch.errnos[i]!), formatFlow(view, { timeout: true, wallSeconds: 0 }))
+      }
+      if (batch.outcomes[i] !== CommitOutcome.committed) continue
+      external.table.view(slot, view)
+      if (isTranslated(view)) {
+        this.#readBack.get(view, slot)
+        continue
+      }
+      deriveCommitted(view, this.#setOptions(slot, view, batch.omits[i]!), this.#committed)
+      const change = batch.operations[i] === CommitOperation.update
+        ? Change.updated
+        : Change.created
+      internal.apply(change, this.#committed, Origin.commit, nowSeconds)
+    }
+    return Effect.andThen(this.#logFailures(failures), this.#readTranslated())
+  }
+
+  #logFailures(failures: ReadonlyArray<string>): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      for (let i = 0; i < failures.length; i += 2) {
+        yield* Effect.logError(`commit-create: ${failures[i]!}`)
+        yield* this.#log.flow(failures[i + 1]!)
+      }
+    })
+  }
+
+  #readTranslated(): Effect.Effect<void, KernelTableError> {
+    if (this.#readBack.count === 0) return Effect.void
+    return Effect.map(this.#kernel.apply(this.#readBack), ({ messages }) => {
+      const { internal, scratch } = this.#replica
+      const cursor = this.#cursor
+      for (let i = 0; i < messages.count; i++) {
+        const from = i * messages.slotBytes
+        cursor.reset(messages.words, from, from + Math.abs(messages.lengths[i]!))
+        while (cursor.next()) {
+          if (flowChangeOf(cursor) < 0) continue
+          clearScratch(scratch)
+          const fault = decodeFlow(
+            messages.words,
+            messages.bytes,
+            cursor.bodyAt,
+            cursor.end,
+            scratch
+          )
+          if (fault !== Fault.none) continue
+          internal.apply(Change.created, scratch, Origin.commit, this.#replica.nowSeconds())
+        }
+      }
+    })
+  }
+}
+
+const took = (ms: number): string => {
+  const micros = Math.max(0, Math.round(ms * 1_000))
+  const seconds = Math.floor(micros / 1_000_000)
+  return `commit has taken ${seconds}.${String(micros % 1_000_000).padStart(6, "0")} seconds`
+}
+
+/**
+ * Commits all flows of the external cache and returns when the kernel has the last of them. At most one commit runs:
+ * `isRunning` tells, and a second one returns at once.
+ */
+export class Committer {
+  readonly #replica: Replica
+  readonly #kernel: Kernel
+  readonly #log: LogSink["Service"]
+  #isRunning = false
+
+  constructor(replica: Replica, kernel: Kernel, log: LogSink["Service"]) {
+    this.#replica = replica
+    this.#kernel = kernel
+    this.#log = log
+  }
+
+  get isRunning(): boolean {
+    return this.#isRunning
+  }
+
+  commit(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.#isRunning) return Effect.logInfo("commit already in progress, skipping")
+      this.#isRunning = true
+      return Effect.ensuring(this.#run(), Effect.sync(() => (this.#isRunning = false)))
+    })
+  }
+
+  #run(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      const session = new Session(this.#replica, this.#kernel, this.#log)
+      const startMs = this.#replica.nowMs()
+      while (yield* session.step()) yield* Effect.yieldNow
+      const { flowsCommitted, flowsFailed } = session.counts
+      yield* Effect.logInfo(`Committed ${flowsCommitted} new entries`)
+      if (flowsFailed > 0) yield* Effect.logInfo(`${flowsFailed} entries can't be committed`)
+      yield* Effect.logInfo(took(this.#replica.nowMs() - startMs))
+    }).pipe(
+      Effect.catchTag("KernelTableError", (error) =>
+        Effect.logError(`the commit was given up: ${error.message}`))
+    )
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * Answers the command-line client. One scoped fiber per client, so that a slow one delays nobody but itself.
+ *
+ * Source: specification, "conntrackd: command line …", sections 7 and 8; "The synchronisation engines", section 15.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { Request } from "../core/control/Request.ts"
+import { formatCachedFlow } from "../core/text/FormatFlow.ts"
+import { formatFlowXml } from "../core/text/FormatFlowXml.ts"
+import type { ClientGone, ControlClient, ControlSocket } from "../layers/ControlSocket.ts"
+import type { Interfaces } from "../layers/Interfaces.ts"
+import type { KernelEvents } from "../layers/KernelEvents.ts"
+import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
+import type { Committer } from "./Committer.ts"
+import { flushKernel } from "./KernelFlush.ts"
+import { readTable } from "./KernelResync.ts"
+import type { Replica } from "./Replica.ts"
+import * as Statistics from "./Statistics.ts"
+import { startBulk } from "./Sync.ts"
+
+export interface ControlParts {
+  readonly replica: Replica
+  readonly kernel: KernelTable["Service"]
+  readonly events: KernelEvents["Service"]
+  readonly interfaces: Interfaces["Service"]
+  readonly committer: Committer
+  /** Completed by a stop request. */
+  readonly stop: Deferred.Deferred<void>
+}
+
+/** Clients served at a time; others wait. */
+const clientsMax = 64
+/** Lines of a dump written at a time. */
+const dumpLines = 256
+/** Slots of a flush step. */
+const flushSlots = 4_096
+
+type Cache = Replica["internal"] | Replica["external"]
+
+export class Control {
+  readonly #parts: ControlParts
+  /** The flush that `-t` scheduled. */
+  #purge: Fiber.Fiber<void> | undefined
+
+  constructor(parts: ControlParts) {
+    this.#parts = parts
+  }
+
+  /** Accepts clients for ever. */
+  serve(socket: ControlSocket["Service"]): Effect.Effect<never> {
+    const one = Effect.scoped(Effect.flatMap(socket.accept, (client) => this.#serveOne(client)))
+    return Effect.forever(one).pipe(
+      Effect.replicate(clientsMax),
+      (workers) => Effect.all(workers, { concurrency: "unbounded", discard: true }),
+      Effect.andThen(Effect.never)
+    )
+  }
+
+  #serveOne(client: ControlClient): Effect.Effect<void> {
+    const { runtime } = this.#parts.replica
+    return client.request.pipe(
+      Effect.tapError(() => Effect.sync(() => runtime.localReadFailed++)),
+      Effect.flatMap((code) => this.#answer(client, code)),
+      Effect.catchTag("ClientGone", () => Effect.void)
+    )
+  }
+
+  #answer(client: ControlClient, code: number): Effect.Effect<void, ClientGone> {
+    const { committer, events, interfaces, replica, stop } = this.#parts
+    const say = (text: string) => client.write(text)
+    switch (code) {
+      case Request.stats:
+        return say(Statistics.general(replica))
+      case Request.statsNetwork:
+        return say(Statistics.network(replica))
+      case Request.statsCache:
+        return say(Statistics.cache(replica))
+      case Request.statsRuntime:
+        return say(Statistics.runtime(replica, events))
+      case Request.statsLink:
+        return say(Statistics.links(replica, interfaces))
+      case Request.statsQueue:
+        return say(Statistics.queues(replica))
+      case Request.statsResendQueue:
+        return say(Statistics.resendQueue(replica))
+      case Request.dumpInternal:
+        return this.#dump(client, replica.internal, false)
+      case Request.dumpInternalXml:
+        return this.#dump(client, replica.internal, true)
+      case Request.dumpExternal:
+        return this.#dump(client, replica.external, false)
+      case Request.dumpExternalXml:
+        return this.#dump(client, replica.external, true)
+      case Request.commit:
+        return this.#commit("committing all external caches")
+      case Request.commitFlows:
+        return this.#commit("committing conntrack cache")
+      case Request.flushCaches:
+      case Request.flushFlowCaches:
+        return committer.isRunning ? this.#refuseFlush() : Effect.gen({ self: this }, function*() {
+          yield* this.#cancelPurge()
+          yield* Effect.logInfo("flushing caches")
+          yield* this.#flush(replica.internal)
+          yield* this.#flush(replica.external)
+        })
+      case Request.flushInternal:
+        return Effect.gen({ self: this }, function*() {
+          yield* this.#cancelPurge()
+          yield* Effect.logInfo("flushing internal cache")
+          yield* this.#flush(replica.internal)
+        })
+      case Request.flushExternal:
+        return committer.isRunning ? this.#refuseFlush() : Effect.andThen(
+          Effect.logInfo("flushing external cache"),
+          this.#flush(replica.external)
+        )
+      case Request.flushKernel:
+      case Request.flushKernelFlows:
+        return this.#flushKernel("flushing kernel conntrack table")
+      case Request.resyncKernel:
+      case Request.resyncKernelFlows:
+        replica.runtime.kernelResyncs++
+        return Effect.logInfo("resync with master conntrack table").pipe(
+          Effect.andThen(this.#reporting(readTable(replica, this.#parts.kernel)))
+        )
+      case Request.sendBulk:
+        return startBulk(replica)
+      case Request.requestResync:
+        return Effect.suspend(() => {
+          replica.protocol.requestResync()
+          replica.work.openUnsafe()
+          return Effect.void
+        })
+      case Request.purge:
+        return this.#schedulePurge()
+      case Request.kill:
+        // The connection stays open until the daemon is gone, which is what the client waits for.
+        return Effect.andThen(Deferred.succeed(stop, undefined), Effect.never)
+      default:
+        return Effect.void
+    }
+  }
+
+  #dump(client: ControlClient, cache: Cache, xml: boolean): Effect.Effect<void, ClientGone> {
+    const { replica } = this.#parts
+    const { table } = cache
+    const isDead = (slot: number) => cache === replica.internal && replica.internal.isDead(slot)
+    return Effect.gen(function*() {
+      const clock = yield* Clock.Clock
+      for (let slot = 0; slot < table.slotsHigh;) {
+        const wallSeconds = Math.floor(clock.currentTimeMillisUnsafe() / 1_000)
+        const nowSeconds = replica.nowSeconds()
+        let text = ""
+        for (let lines = 0; lines < dumpLines && slot < table.slotsHigh; slot++) {
+          if (table.lifeOf(slot) === 0 || isDead(slot)) continue
+          table.view(slot, replica.view)
+          text += xml
+            ? formatFlowXml(replica.view, { timeout: false, wallSeconds }) + "\n"
+            : formatCachedFlow(replica.view, { nowSeconds, wallSeconds })
+          lines++
+        }
+        if (text !== "") yield* client.write(text)
+        yield* Effect.yieldNow
+      }
+    })
+  }
+
+  #commit(announcement: string): Effect.Effect<void> {
+    return this.#cancelPurge().pipe(
+      Effect.andThen(Effect.logInfo(announcement)),
+      Effect.andThen(this.#parts.committer.commit())
+    )
+  }
+
+  #refuseFlush(): Effect.Effect<void> {
+    return Effect.logError("ignoring flush command, commit still in progress")
+  }
+
+  #flush(cache: Cache): Effect.Effect<void> {
+    return Effect.gen(function*() {
+      for (let from = 0; from >= 0;) {
+        from = cache.flushStep(from, flushSlots)
+        yield* Effect.yieldNow
+      }
+    })
+  }
+
+  #flushKernel(announcement: string): Effect.Effect<void> {
+    const { kernel, replica } = this.#parts
+    replica.runtime.flushes++
+    return Effect.logInfo(announcement).pipe(
+      Effect.andThen(this.#reporting(flushKernel(replica, kernel)))
+    )
+  }
+
+  #reporting(effect: Effect.Effect<void, KernelTableError>): Effect.Effect<void> {
+    return Effect.catchTag(effect, "KernelTableError", (error) => Effect.logError(error.message))
+  }
+
+  #schedulePurge(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      if (this.#purge !== undefined) return
+      const seconds = this.#parts.replica.settings.sync.purgeTimeoutSeconds
+      yield* Effect.logInfo(`flushing conntrack table in ${seconds} secs`)
+      const purge = Effect.gen({ self: this }, function*() {
+        yield* Effect.sleep(seconds * 1_000)
+        this.#purge = undefined
+        yield* this.#flushKernel("flushing kernel conntrack table (scheduled)")
+        yield* this.#flush(this.#parts.replica.internal)
+      })
+      this.#purge = yield* Effect.forkDetach(purge)
+    })
+  }
+
+  #cancelPurge(): Effect.Effect<void> {
+    const purge = this.#purge
+    this.#purge = undefined
+    return purge === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(purge))
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Kernel events → internal cache → protocol. One fiber step per batch.
+ *
+ * Source: specification, "The synchronisation engines", sections 6 and 8.
+ */
+import * as Effect from "effect/Effect"
+import { Origin } from "../core/cache/Origin.ts"
+import { Fault } from "../core/model/Fault.ts"
+import { clearScratch } from "../core/model/FlowView.ts"
+import { decodeFlow } from "../core/netlink/CtnetlinkDecode.ts"
+import { flowChangeOf } from "../core/netlink/FlowChange.ts"
+import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
+import { Entity } from "../core/protocol/SyncProtocol.ts"
+import type { EventBatch, KernelEvents } from "../layers/KernelEvents.ts"
+import { reopening } from "./Reopening.ts"
+import type { Replica } from "./Replica.ts"
+
+/** Applies one batch of events; true when peers must hear of something. */
+const applyBatch = (replica: Replica, cursor: NlmsgCursor, batch: EventBatch): boolean => {
+  const { internal, protocol, runtime, scratch } = replica
+  const nowSeconds = replica.nowSeconds()
+  let told = false
+  for (let i = 0; i < batch.count; i++) {
+    const length = batch.lengths[i]!
+    const from = i * batch.slotBytes
+    if (length < 0) {
+      runtime.eventsUnknown++
+      continue
+    }
+    cursor.reset(batch.words, from, from + length)
+    while (cursor.next()) {
+      const kind = flowChangeOf(cursor)
+      if (kind === -1) {
+        runtime.eventsUnknown++
+        continue
+      }
+      runtime.eventsReceived++
+      clearScratch(scratch)
+      if (decodeFlow(batch.words, batch.bytes, cursor.bodyAt, cursor.end, scratch) !== Fault.none) {
+        runtime.eventsUnknown++
+        continue
+      }
+      const slot = internal.apply(kind, scratch, Origin.other, nowSeconds)
+      if (slot < 0) continue
+      protocol.tell(Entity.flow, slot, internal.change)
+      told = true
+    }
+    if (cursor.fault !== Fault.none) runtime.eventsUnknown++
+  }
+  return told
+}
+
+/**
+ * Reads events for ever. After an overrun the buffer grows, and the kernel's table is read again a while later; a socket
+ * that fails is opened again and the table is read at once.
+ */
+export const ingest = (
+  replica: Replica,
+  events: KernelEvents["Service"],
+  resync: OverrunResync
+): Effect.Effect<never> => {
+  const { progress, runtime, work } = replica
+  const cursor = new NlmsgCursor()
+  const step = Effect.flatMap(events.pull, (batch) => {
+    progress.ingestSinceMs = replica.nowMs()
+    if (applyBatch(replica, cursor, batch)) work.openUnsafe()
+    progress.ingestSinceMs = 0
+    return batch.overrun ? overrun(replica, events, resync) : Effect.void
+  })
+  return Effect.forever(step).pipe(
+    Effect.catchTag("KernelEventsLost", (lost) => {
+      runtime.catchEventFailed++
+      return Effect.logWarning(lost.message).pipe(
+        Effect.andThen(Effect.retry(events.reopen, { schedule: reopening })),
+        Effect.andThen(resync.now)
+      )
+    }),
+    Effect.orDie,
+    Effect.forever
+  )
+}
+
+/** What follows from lost events. */
+export interface OverrunResync {
+  /** Schedules a kernel resync, if the configuration wants one. */
+  readonly later: Effect.Effect<void>
+  readonly now: Effect.Effect<void>
+}
+
+const overrun = (
+  replica: Replica,
+  events: KernelEvents["Service"],
+  resync: OverrunResync
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { runtime } = replica
+    runtime.catchEventFailed++
+    runtime.overruns++
+    if (yield* events.growBuffer) {
+      yield* Effect.logInfo(
+        `netlink event socket buffer size has been doubled to ${events.bufferBytes()} bytes`
+      )
+    } else if (!replica.progress.limitLogged) {
+      replica.progress.limitLogged = true
+      yield* Effect.logWarning(bufferLimitText)
+    }
+    yield* resync.later
+  })
+
+/** Upstream's words. Source: specification, "conntrackd: command line …", section 6.5. */
+const bufferLimitText =
+  "netlink event socket buffer size cannot be doubled further since it will exceed " +
+  "NetlinkBufferSizeMaxGrowth. We are likely to be losing events, this may lead to " +
+  "unsynchronized replicas. Please, consider increasing netlink socket buffer size via " +
+  "NetlinkBufferSize and NetlinkBufferSizeMaxGrowth clauses in conntrackd.conf"

@@ -1,0 +1,51 @@
+/**
+ * Empties the kernel's table (`-F`, and `-t` when it is due): a dump, and one deletion per flow.
+ *
+ * Peers are not told: the flows live on at whoever is primary now.
+ *
+ * Source: specification, "The synchronisation engines", sections 8.3 and 15.
+ */
+import * as Effect from "effect/Effect"
+import { Origin } from "../core/cache/Origin.ts"
+import { Change } from "../core/model/Change.ts"
+import { Fault } from "../core/model/Fault.ts"
+import { clearScratch } from "../core/model/FlowView.ts"
+import { decodeFlow } from "../core/netlink/CtnetlinkDecode.ts"
+import { flowChangeOf } from "../core/netlink/FlowChange.ts"
+import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
+import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
+import type { Replica } from "./Replica.ts"
+import { dumpRequest, RequestBatch } from "./RequestBatch.ts"
+
+/** Deletes every flow that the kernel has now. */
+export const flushKernel = (
+  replica: Replica,
+  kernel: KernelTable["Service"]
+): Effect.Effect<void, KernelTableError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { internal, scratch } = replica
+    const cursor = new NlmsgCursor()
+    const requests = new RequestBatch()
+    const dump = yield* kernel.dump(dumpRequest())
+    for (;;) {
+      const part = yield* dump.next
+      if (part.count === 0) break
+      for (let i = 0; i < part.count; i++) {
+        const from = i * part.slotBytes
+        cursor.reset(part.words, from, from + Math.abs(part.lengths[i]!))
+        while (cursor.next()) {
+          if (flowChangeOf(cursor) < 0) continue
+          clearScratch(scratch)
+          const fault = decodeFlow(part.words, part.bytes, cursor.bodyAt, cursor.end, scratch)
+          if (fault !== Fault.none) continue
+          requests.delete(scratch, 0, true)
+          internal.apply(Change.destroyed, scratch, Origin.flush, replica.nowSeconds())
+          if (requests.hasRoom) continue
+          yield* kernel.apply(requests)
+          requests.clear()
+        }
+      }
+      yield* Effect.yieldNow
+    }
+    if (requests.count > 0) yield* kernel.apply(requests)
+  }))

@@ -1,0 +1,118 @@
+/**
+ * Compares the internal cache with the kernel's table: at the start, on request, and after events were lost.
+ *
+ * After an overrun everything in the table is told to peers, and what the cache has and the kernel has not is told as
+ * destroyed. A suspect is asked for by a request of its own before it is given up, since a dump is not a snapshot.
+ *
+ * Source: specification, "The synchronisation engines", sections 6.1 and 15.
+ */
+import * as Effect from "effect/Effect"
+import { Fault } from "../core/model/Fault.ts"
+import { clearScratch } from "../core/model/FlowView.ts"
+import { decodeFlow } from "../core/netlink/CtnetlinkDecode.ts"
+import { flowChangeOf } from "../core/netlink/FlowChange.ts"
+import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
+import { Entity } from "../core/protocol/SyncProtocol.ts"
+import type { NetlinkBatch } from "../layers/KernelEvents.ts"
+import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
+import type { Replica } from "./Replica.ts"
+import { dumpRequest, RequestBatch } from "./RequestBatch.ts"
+
+/** Slots looked at in one step while suspects are searched. */
+const sweepStep = 4_096
+
+type Kernel = KernelTable["Service"]
+
+/** Calls `visit` with the scratch record for every flow of a dump. */
+export const forEachFlow = (
+  replica: Replica,
+  kernel: Kernel,
+  visit: () => void
+): Effect.Effect<void, KernelTableError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const cursor = new NlmsgCursor()
+    const dump = yield* kernel.dump(dumpRequest())
+    for (;;) {
+      const part = yield* dump.next
+      if (part.count === 0) return
+      visitPart(replica, cursor, part, visit)
+      yield* Effect.yieldNow
+    }
+  }))
+
+const visitPart = (
+  replica: Replica,
+  cursor: NlmsgCursor,
+  part: NetlinkBatch,
+  visit: () => void
+): void => {
+  const { runtime, scratch } = replica
+  for (let i = 0; i < part.count; i++) {
+    const from = i * part.slotBytes
+    cursor.reset(part.words, from, from + Math.abs(part.lengths[i]!))
+    while (cursor.next()) {
+      if (flowChangeOf(cursor) < 0) continue
+      clearScratch(scratch)
+      if (
+        decodeFlow(part.words, part.bytes, cursor.bodyAt, cursor.end, scratch) === Fault.none
+      ) visit()
+      else runtime.dumpUnknown++
+    }
+  }
+}
+
+/** Reads the kernel's table into the internal cache and tells nobody: at the start, and `-R`. */
+export const readTable = (
+  replica: Replica,
+  kernel: Kernel
+): Effect.Effect<void, KernelTableError> =>
+  forEachFlow(replica, kernel, () => {
+    replica.internal.refresh(replica.scratch, replica.nowSeconds())
+  })
+
+/** Makes the internal cache and the peers agree with the kernel again. */
+export const repair = (
+  replica: Replica,
+  kernel: Kernel
+): Effect.Effect<void, KernelTableError> =>
+  Effect.gen(function*() {
+    const { internal, protocol } = replica
+    internal.beginResync()
+    yield* forEachFlow(replica, kernel, () => {
+      const slot = internal.refresh(replica.scratch, replica.nowSeconds())
+      if (slot >= 0) protocol.tell(Entity.flow, slot, internal.change)
+    })
+    replica.work.openUnsafe()
+    yield* sweep(replica, kernel)
+    replica.work.openUnsafe()
+  })
+
+const enoent = 2
+
+const sweep = (replica: Replica, kernel: Kernel): Effect.Effect<void, KernelTableError> =>
+  Effect.gen(function*() {
+    const { internal, protocol, view } = replica
+    const requests = new RequestBatch()
+    for (let from = 0; from < internal.table.slotsHigh;) {
+      requests.clear()
+      const end = from + sweepStep
+      while (from < end && requests.hasRoom) {
+        const slot = internal.nextStale(from, end)
+        if (slot < 0) {
+          from = end
+          break
+        }
+        from = slot + 1
+        requests.get(internal.table.view(slot, view), slot)
+      }
+      if (requests.count > 0) {
+        const { errnos } = yield* kernel.apply(requests)
+        for (let i = 0; i < requests.count; i++) {
+          const slot = requests.slots[i]!
+          if (errnos[i] !== enoent || internal.nextStale(slot, slot + 1) !== slot) continue
+          protocol.tell(Entity.flow, internal.destroyStale(slot), internal.change)
+        }
+      }
+      yield* Effect.yieldNow
+    }
+  })

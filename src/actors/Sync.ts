@@ -1,0 +1,160 @@
+/**
+ * Sends what the protocol has to say, keeps its time, and logs what it noticed.
+ *
+ * One effect per batch of datagrams, plain code per message. It sleeps on a latch that everybody opens who gave the
+ * protocol something to do; a second fiber opens it when the protocol's timer is due.
+ */
+import { absurd } from "effect/Function"
+import * as Effect from "effect/Effect"
+import type { Notice } from "../core/protocol/Notice.ts"
+import type { Outbound } from "../core/protocol/SyncProtocol.ts"
+import { Entity } from "../core/protocol/SyncProtocol.ts"
+import { encode, flowAttributesBytesMax } from "../core/wire/FlowAttributes.ts"
+import { headerBytes, writeControl, writeHeader } from "../core/wire/MessageHeader.ts"
+import type { Replica } from "./Replica.ts"
+
+/** The timer looks again at least this often; a timer that is due is served by the sender within the short sleep. */
+const longestSleepMs = 1_000
+const shortestSleepMs = 5
+const messageBytesMax = headerBytes + flowAttributesBytesMax
+
+/** Writes one message into the send buffer at a place that `reserve` gave. */
+const write = (replica: Replica, out: Outbound, at: number): void => {
+  const { encodeOptions, internal, sendBuffer, view } = replica
+  const { bytes } = sendBuffer
+  if (out.kind === Entity.control) {
+    sendBuffer.commit(writeControl(bytes, at, out.flags, out.seq, out.ackFrom, out.ackTo))
+    return
+  }
+  internal.table.view(out.slot, view)
+  const end = encode(view, bytes, at + headerBytes, encodeOptions)
+  writeHeader(bytes, at, out.change, out.flags, end - at, out.seq)
+  sendBuffer.commit(end)
+}
+
+/** Fills the send buffer; true when there may be more to say than it holds. */
+const fill = (replica: Replica, nowMs: number): boolean => {
+  const { outbound, protocol, sendBuffer } = replica
+  for (;;) {
+    const at = sendBuffer.reserve(messageBytesMax)
+    if (at < 0) return true
+    if (!protocol.pollOutbound(outbound, nowMs)) return false
+    write(replica, outbound, at)
+  }
+}
+
+const releaseSlots = (replica: Replica): void => {
+  const { internal, protocol } = replica
+  for (;;) {
+    const slot = protocol.pollReleased(Entity.flow)
+    if (slot < 0) return
+    internal.release(slot)
+  }
+}
+
+/** Upstream's words where it has any. Source: specification, "conntrackd: command line …", 10.4. */
+const logNotice = (replica: Replica, notice: Notice): Effect.Effect<void> => {
+  switch (notice._tag) {
+    case "ResyncRequested":
+      return Effect.logInfo("resync requested")
+    case "ResyncRequestedByPeer":
+      return Effect.logInfo("resync requested by other node")
+    case "BulkSendStarted":
+      return Effect.logInfo("sending bulk update")
+    case "ResendQueueOverflow":
+      return Effect.logWarning(
+        `the resend queue is full: ${notice.dropped} unacknowledged states were given up; ` +
+          "is the peer down? ResendQueueSize can be raised, and a resync repairs the peer"
+      )
+    case "PeerRestarted":
+      return Effect.logInfo(
+        `the peer has restarted: ${notice.requeued} unacknowledged states are sent again`
+      )
+    case "LinkChanged":
+      return Effect.logInfo(
+        `device \`${replica.links[notice.to]!.interfaceName}' becomes dedicated link`
+      )
+    case "NoLinkUp":
+      return Effect.logError("no dedicated links available!")
+    default:
+      return absurd(notice)
+  }
+}
+
+const logNotices = (replica: Replica): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    for (;;) {
+      const notice = replica.protocol.pollNotice() ?? replica.bulk.pollNotice() ??
+        replica.selector.pollNotice()
+      if (notice === undefined) return
+      yield* logNotice(replica, notice)
+    }
+  })
+
+/** Sends everything there is to say now. */
+const drain = (replica: Replica): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { links, protocol, selector, sendBuffer } = replica
+    for (;;) {
+      const nowMs = replica.nowMs()
+      if (protocol.nextWakeupMs() <= nowMs) protocol.handleTimer(nowMs)
+      const more = fill(replica, nowMs)
+      if (!sendBuffer.isEmpty) yield* links[selector.current]!.send(sendBuffer.take())
+      releaseSlots(replica)
+      if (!more) return
+      // A long queue leaves in batches, and the others get their turn in between.
+      yield* Effect.yieldNow
+    }
+  })
+
+/** Puts the next part of a running bulk send into the transmit queue. */
+const bulkStep = (replica: Replica): void => {
+  const { bulk, internal, protocol } = replica
+  bulk.step(
+    replica.nowMs(),
+    protocol.resendLength + protocol.txLength,
+    (entity, slot) => protocol.tell(entity, slot, internal.changeOf(slot))
+  )
+}
+
+/** A bulk send begins: on a request of the peer's or of the operator's. */
+export const startBulk = (replica: Replica): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    replica.bulk.start(replica.nowMs())
+    replica.work.openUnsafe()
+    return logNotices(replica)
+  })
+
+/** The actor that sends. */
+export const sync = (replica: Replica): Effect.Effect<never> =>
+  Effect.gen(function*() {
+    const { bulk, protocol, work } = replica
+    for (;;) {
+      yield* work.await
+      work.closeUnsafe()
+      if (protocol.pollBulkRequested()) yield* startBulk(replica)
+      bulkStep(replica)
+      yield* drain(replica)
+      yield* logNotices(replica)
+      replica.progress.syncMs = replica.nowMs()
+      if (bulk.isRunning) yield* bulkPause(replica)
+    }
+  })
+
+/** Until the next step of a bulk send is due, or somebody has something else to send. */
+const bulkPause = (replica: Replica): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { bulk, protocol, work } = replica
+    const leftMs = bulk.nextStepMs(protocol.resendLength + protocol.txLength) - replica.nowMs()
+    const pause = leftMs > 0 ? Effect.sleep(Math.ceil(Math.min(leftMs, 2))) : Effect.yieldNow
+    return Effect.map(pause, () => void work.openUnsafe())
+  })
+
+/** The actor that wakes the sender when the protocol's timer is due. */
+export const syncTimer = (replica: Replica): Effect.Effect<never> =>
+  Effect.forever(Effect.suspend(() => {
+    const leftMs = replica.protocol.nextWakeupMs() - replica.nowMs()
+    if (leftMs > 0) return Effect.sleep(Math.min(leftMs, longestSleepMs))
+    replica.work.openUnsafe()
+    return Effect.sleep(shortestSleepMs)
+  }))

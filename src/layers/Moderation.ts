@@ -1,0 +1,69 @@
+/**
+ * When to read a socket: at once while little happens, in pauses while much does.
+ *
+ * Waking up costs far more than handling an event. Below about a thousand items a second each is handled as it comes,
+ * since latency is what counts there. Above, the socket is drained every few milliseconds, the longer the busier, until
+ * three drains in a row found nothing. A drain that filled its buffer is followed by the next without a pause.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+
+/** Items per second above which pauses begin. */
+const busyRate = 1_000
+/** Items per second above which the pauses are long. */
+const veryBusyRate = 20_000
+const shortPauseMs = 2
+const longPauseMs = 4
+/** Length of a measurement. */
+const rateWindowMs = 25
+const emptyDrainsMax = 3
+
+export interface Source {
+  /** Waits until there is something to read. */
+  readonly readable: Effect.Effect<void>
+  /** Reads what is there, without waiting: the number of items, 0 for none. Negative: something to report. */
+  readonly drain: () => number
+  /** A drain of this many items filled the buffer: there is more. */
+  readonly drainMax: number
+}
+
+/** An effect that waits for items and says how many it drained (never 0). Each call of this function has its own pace. */
+export const moderated = (source: Source): Effect.Effect<number> => {
+  let windowStartMs = 0
+  let windowItems = 0
+  let pauseMs = 0
+  let wasFull = false
+
+  const measure = (nowMs: number, items: number): void => {
+    windowItems += items
+    const elapsedMs = nowMs - windowStartMs
+    if (elapsedMs < rateWindowMs) return
+    const rate = (windowItems * 1_000) / elapsedMs
+    pauseMs = rate < busyRate ? 0 : rate < veryBusyRate ? shortPauseMs : longPauseMs
+    windowStartMs = nowMs
+    windowItems = 0
+  }
+
+  return Effect.gen(function*() {
+    const clock = yield* Clock.Clock
+    let emptyDrains = 0
+    // A full buffer must not starve the others: they get their turn, but no time passes.
+    if (wasFull) yield* Effect.yieldNow
+    else if (pauseMs > 0) yield* Effect.sleep(pauseMs)
+    for (;;) {
+      const items = source.drain()
+      if (items !== 0) {
+        measure(Number(clock.monotonicTimeNanosUnsafe()) / 1e6, Math.abs(items))
+        wasFull = items >= source.drainMax
+        return items
+      }
+      wasFull = false
+      emptyDrains++
+      if (pauseMs > 0 && emptyDrains < emptyDrainsMax) yield* Effect.sleep(pauseMs)
+      else {
+        pauseMs = 0
+        yield* source.readable
+      }
+    }
+  })
+}

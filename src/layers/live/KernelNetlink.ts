@@ -1,0 +1,21 @@
+/** Both kernel services: the event socket must know the port of the request socket, to leave out what we did ourselves. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { KernelEventsLost } from "../KernelEvents.ts"
+import { KernelEvents } from "../KernelEvents.ts"
+import type { KernelTableError } from "../KernelTable.ts"
+import { KernelTable } from "../KernelTable.ts"
+import * as Events from "./KernelEventsNetlink.ts"
+import * as Table from "./KernelTableNetlink.ts"
+import type { NativeAddon } from "./NativeAddon.ts"
+
+export const layer = (
+  addon: NativeAddon,
+  options: Omit<Events.EventOptions, "ownPortIds">
+): Layer.Layer<KernelEvents | KernelTable, KernelEventsLost | KernelTableError> =>
+  Layer.effectContext(Effect.gen(function*() {
+    const { portId, table } = yield* Table.open(addon)
+    const events = yield* Events.open(addon, { ...options, ownPortIds: [portId] })
+    return Context.make(KernelEvents, events).pipe(Context.add(KernelTable, table))
+  }))

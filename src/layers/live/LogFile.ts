@@ -1,0 +1,103 @@
+/**
+ * The daemon's log: lines in upstream's format to the terminal and to a file.
+ *
+ * Effect's "info" is upstream's "notice". A file is appended to and flushed line by line.
+ *
+ * Source: specification, "conntrackd: command line …", section 10.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Schema from "effect/Schema"
+import { closeSync, openSync, writeSync } from "node:fs"
+import type { LocalTime, LogLevel } from "../../core/text/LogLine.ts"
+import { formatEntryLine, formatLogLine, goesToStderr } from "../../core/text/LogLine.ts"
+import { LogSink } from "../LogSink.ts"
+
+/** Upstream's words, without prefix. Source: specification, "conntrackd.conf", section 9. */
+export class LogFileError extends Schema.TaggedError<LogFileError>()("LogFileError", {
+  path: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return `ERROR: can't open logfile \`${this.path}'.Reason: ${this.reason}`
+  }
+}
+
+export const localTimeOf = (date: Date): LocalTime => ({
+  year: date.getFullYear(),
+  month: date.getMonth(),
+  day: date.getDate(),
+  weekday: date.getDay(),
+  hours: date.getHours(),
+  minutes: date.getMinutes(),
+  seconds: date.getSeconds()
+})
+
+const levelOf = (level: string): LogLevel => {
+  switch (level) {
+    case "Fatal":
+    case "Error":
+      return "error"
+    case "Warn":
+      return "warning"
+    case "Info":
+      return "notice"
+    default:
+      return "info"
+  }
+}
+
+const textOf = (message: unknown): string =>
+  Array.isArray(message) ? message.map(textOf).join(" ") : String(message)
+
+export interface LogOptions {
+  /** Lines also go to the terminal. */
+  readonly terminal: boolean
+  /** Of those, only warnings and errors: a daemon in the background, until it has detached. */
+  readonly errorsOnly: boolean
+  readonly file: string | undefined
+  readonly pid: number
+}
+
+/** Writes to a descriptor; a full or vanished terminal does not stop the daemon. */
+const writeQuietly = (fd: number, line: string): void => {
+  try {
+    writeSync(fd, line)
+  } catch {
+    // There is nobody left to tell.
+  }
+}
+
+/** Replaces Effect's own loggers and provides the sink for flow lines. */
+export const layer = (options: LogOptions): Layer.Layer<LogSink, LogFileError> =>
+  Layer.unwrap(Effect.gen(function*() {
+    const { errorsOnly, file, pid, terminal } = options
+    const fd = file === undefined ? undefined : yield* Effect.acquireRelease(
+      Effect.try({
+        try: () => openSync(file, "a", 0o600),
+        catch: (cause) =>
+          new LogFileError({ path: file, reason: (cause as NodeJS.ErrnoException).code ?? "" })
+      }),
+      (opened) => Effect.sync(() => closeSync(opened))
+    )
+    const logger = Logger.make(({ cause, date, logLevel, message }) => {
+      const level = levelOf(logLevel)
+      const reason = cause.reasons.length === 0 ? "" : `: ${Cause.pretty(cause)}`
+      const line = formatLogLine(localTimeOf(date), pid, level, textOf(message) + reason)
+      const isError = goesToStderr(level)
+      if (terminal && (isError || !errorsOnly)) writeQuietly(isError ? 2 : 1, line)
+      if (fd !== undefined) writeQuietly(fd, line)
+    })
+    const sink = Layer.succeed(
+      LogSink,
+      LogSink.of({
+        flow: (text) =>
+          Effect.sync(() => {
+            if (fd !== undefined) writeQuietly(fd, formatEntryLine(localTimeOf(new Date()), text))
+          })
+      })
+    )
+    return Layer.merge(Logger.layer([logger]), sink)
+  }))
