@@ -48,5 +48,4 @@ export const tupleKindOf = (protocol: number): TupleKind => {
 }
 
 /** The name of a layer-3 protocol (an address family) in XML dumps. */
-export const l3NameOf = (l3: number): string =>
-  l3 === 2 ? "ipv4" : l3 === 10 ? "ipv6" : "unknown"
+export const l3NameOf = (l3: number): string => l3 === 2 ? "ipv4" : l3 === 10 ? "ipv6" : "unknown"

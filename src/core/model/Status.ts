@@ -39,8 +39,7 @@ const words: ReadonlyArray<readonly [string, number]> = [
 ]
 
 /** The bit that `word` names (`UNSET` names none: 0), or -1. */
-export const bitOf = (word: string): number =>
-  words.find(([name]) => name === word)?.[1] ?? -1
+export const bitOf = (word: string): number => words.find(([name]) => name === word)?.[1] ?? -1
 
 /** Words of all set bits that have one, by the order of the bits. */
 export const wordsOf = (status: number): ReadonlyArray<string> =>

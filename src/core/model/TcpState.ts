@@ -22,4 +22,5 @@ const names: ReadonlyArray<string> = [
 export const nameOf = (state: number): string => names[state] ?? "NONE"
 
 /** The number of a state, or -1. `LISTEN` is the old name of `SYN_SENT2`. */
-export const numberOf = (name: string): number => names.indexOf(name === "LISTEN" ? "SYN_SENT2" : name)
+export const numberOf = (name: string): number =>
+  names.indexOf(name === "LISTEN" ? "SYN_SENT2" : name)

@@ -7,6 +7,7 @@
  *
  * Source: specification, "Command line, life cycle …", section 9.8.
  */
+import * as DccpState from "../model/DccpState.ts"
 import { Address, Base, Detail, Has, HasRare, Rare, swap32 } from "../model/FlowLayout.ts"
 import {
   detail64Of,
@@ -19,7 +20,6 @@ import {
   stateOf,
   timestampStartOf
 } from "../model/FlowView.ts"
-import * as DccpState from "../model/DccpState.ts"
 import { nameOf, Protocol } from "../model/Protocol.ts"
 import * as SctpState from "../model/SctpState.ts"
 import { Status } from "../model/Status.ts"

@@ -79,7 +79,9 @@ export const formatCacheExtended = (
   `\t\tentry not found:\t${in12(0)}\n\n`
 
 /** Packets and bytes of all flows that ended. */
-export const formatTraffic = (traffic: { readonly bytes: Count; readonly packets: Count }): string =>
+export const formatTraffic = (
+  traffic: { readonly bytes: Count; readonly packets: Count }
+): string =>
   `traffic processed:\n${in20(traffic.bytes)} Bytes      ${in20(traffic.packets)} Pckts\n\n`
 
 /** One dedicated link since the start. */
@@ -131,7 +133,9 @@ export const formatLink = (link: LinkCounts, status: LinkStatus, isActive: boole
 export const formatMessageTracking = (
   tracking: { readonly malformed: Count; readonly lost: Count }
 ): string =>
-  `message tracking:\n${in20(tracking.malformed)} Malformed msgs ${in20(tracking.lost)} Lost msgs\n\n`
+  `message tracking:\n${in20(tracking.malformed)} Malformed msgs ${
+    in20(tracking.lost)
+  } Lost msgs\n\n`
 
 export interface NetworkCounts {
   readonly badVersion: Count

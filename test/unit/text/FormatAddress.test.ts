@@ -68,7 +68,9 @@ const printedByGlibc: ReadonlyArray<readonly [hex: string, text: string]> = [
 describe("addresses", () => {
   it("prints IPv6 exactly as the C library does", () => {
     const printed = printedByGlibc.map(([hex]): readonly [string, string] => {
-      const words = new Int32Array(Uint8Array.from(hex.match(/../g)!, (pair) => parseInt(pair, 16)).buffer)
+      const words = new Int32Array(
+        Uint8Array.from(hex.match(/../g)!, (pair) => parseInt(pair, 16)).buffer
+      )
       return [hex, formatIpv6(words[0]!, words[1]!, words[2]!, words[3]!)]
     })
     assert.deepStrictEqual(printed, printedByGlibc)

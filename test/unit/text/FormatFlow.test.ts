@@ -1,12 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import {
-  Base,
-  Detail,
-  Has,
-  HasRare,
-  Rare,
-  swap32
-} from "../../../src/core/model/FlowLayout.ts"
+import { Base, Detail, Has, HasRare, Rare, swap32 } from "../../../src/core/model/FlowLayout.ts"
 import {
   type FlowView,
   scratchView,

@@ -48,7 +48,10 @@ describe("log lines", () => {
 
   it("print a commit's duration with microseconds", () => {
     assert.strictEqual(LogTexts.commitDuration(366).text, "commit has taken 0.000366 seconds")
-    assert.strictEqual(LogTexts.commitDuration(12_000_001).text, "commit has taken 12.000001 seconds")
+    assert.strictEqual(
+      LogTexts.commitDuration(12_000_001).text,
+      "commit has taken 12.000001 seconds"
+    )
   })
 
   it("complain about a missing daemon in the recorded words", () => {
