@@ -53,8 +53,13 @@ export class AckWindow {
     return Seq.after(seq, expected) ? Place.gap : Place.old
   }
 
-  /** Accepts a message. True when the window is full: acknowledge `from` to `last`, then `close`. */
-  accept(seq: number): boolean {
+  /**
+   * Accepts a message. True when the window is full: acknowledge `from` to `last`, then `close`.
+   *
+   * Repair: in a window of one, an ACK does not fill it. Otherwise two nodes acknowledge each other's
+   * ACKs for ever, as fast as the link can.
+   */
+  accept(seq: number, isAck: boolean): boolean {
     if (!this.#isOpen) {
       this.#isOpen = true
       this.#from = seq
@@ -62,7 +67,7 @@ export class AckWindow {
     this.#heard = true
     this.#last = seq
     this.#left--
-    return this.#left <= 0
+    return this.#left <= 0 && !(isAck && this.#size === 1)
   }
 
   /** Forgets the open range; the next message begins one. Only a full window gets its size back. */

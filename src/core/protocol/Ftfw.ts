@@ -146,7 +146,8 @@ export class Ftfw implements SyncProtocol {
       this.#reportMissing(seq)
       this.#window.reopenBehindGap()
     }
-    if (this.#window.accept(seq)) this.#acknowledge()
+    const isAck = message.type === MessageType.control && (flags & Flag.ack) !== 0
+    if (this.#window.accept(seq, isAck)) this.#acknowledge()
     return verdict
   }
 
@@ -207,7 +208,6 @@ export class Ftfw implements SyncProtocol {
     out.ackFrom = pool.from[node]!
     out.ackTo = pool.to[node]!
     if (kind === Entity.control) {
-      // Flags once set on a control message stay set when it is sent again, as upstream's do.
       const flags = pool.flags[node]! | hello
       pool.flags[node] = flags
       out.flags = flags
@@ -274,8 +274,10 @@ export class Ftfw implements SyncProtocol {
     if (type !== MessageType.control) return Verdict.malformed
     if ((flags & (Flag.ack | Flag.nack)) !== 0) {
       if (Seq.before(ackTo, ackFrom)) return Verdict.malformed
-      if ((flags & Flag.ack) !== 0) this.#handleAck(ackFrom, ackTo)
-      else this.#handleNack(ackFrom, ackTo)
+      // Repair: before the peer answers our HELLO, it acknowledges what we said in an earlier life.
+      if ((flags & Flag.ack) !== 0) {
+        if (this.#hello.state === "done") this.#handleAck(ackFrom, ackTo)
+      } else this.#handleNack(ackFrom, ackTo)
       return Verdict.control
     }
     if ((flags & Flag.resync) !== 0) {
@@ -344,8 +346,8 @@ export class Ftfw implements SyncProtocol {
   }
 
   /**
-   * Repair: flows that stay unacknowledged although later ones were acknowledged a second sweep ago
-   * are sent again. Nothing else would: a gap is reported once, and its report may be lost too.
+   * Repair: flows and resync requests that stay unacknowledged although later messages were
+   * acknowledged two sweeps ago are sent again. Nothing else would: a gap is reported once, and its report may be lost too.
    */
   #sweep(nowMs: number): void {
     this.#sweepAtMs = nowMs + alarmMs
@@ -353,10 +355,10 @@ export class Ftfw implements SyncProtocol {
     if (Seq.distance(this.#ackedTo, this.#seq) >= recentMax) this.#ackedTo = -1
     else if (this.#ackedAtSweepBefore !== -1) {
       const mark = this.#ackedAtSweepBefore
-      let node = this.#resend.pollOverdue(mark, Entity.control)
+      let node = this.#resend.pollOverdue(mark)
       while (node !== none) {
         this.#requeue(node)
-        node = this.#resend.pollOverdue(mark, Entity.control)
+        node = this.#resend.pollOverdue(mark)
       }
     }
     this.#ackedAtSweepBefore = this.#ackedTo === -1 ? -1 : this.#ackedAtSweep
@@ -392,8 +394,13 @@ export class Ftfw implements SyncProtocol {
     this.#tx.append(node)
   }
 
+  /**
+   * The message will be sent again. Repair: upstream leaves HELLO on a control message for ever, and
+   * so greets its peer anew, which then forgets what it has not had acknowledged, long after.
+   */
   #requeue(node: number): void {
     this.#resend.remove(node)
+    this.#pool.flags[node] = this.#pool.flags[node]! & ~helloFlags
     this.#tx.append(node)
   }
 

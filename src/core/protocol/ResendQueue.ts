@@ -8,9 +8,11 @@
  *
  * Source: specification, "The synchronisation engines", sections 12.4 and 22 (10).
  */
+import { Flag } from "../wire/MessageHeader.ts"
 import * as Seq from "../wire/Seq.ts"
 import type { MessagePool } from "./MessagePool.ts"
 import { MessageList, none } from "./MessagePool.ts"
+import { Entity } from "./SyncProtocol.ts"
 
 /**
  * Numbers are comparable over half the circle. Leftovers older than this have to go before they
@@ -81,13 +83,16 @@ export class ResendQueue {
     return node
   }
 
-  /** The next flow or expectation numbered before `mark`, oldest first, or `none`. Looks at each once. */
-  pollOverdue(mark: number, controlKind: number): number {
-    const { kind, next, seq } = this.#pool
+  /**
+   * The next flow, expectation or resync request numbered before `mark`, oldest first, or `none`.
+   * Each message is looked at once. ACKs and NACKs stay where they are: they are worth nothing late.
+   */
+  pollOverdue(mark: number): number {
+    const { flags, kind, next, seq } = this.#pool
     while (this.#sweep !== none && Seq.before(seq[this.#sweep]!, mark)) {
       const node = this.#sweep
       this.#sweep = next[node]!
-      if (kind[node] !== controlKind) return node
+      if (kind[node] !== Entity.control || (flags[node]! & Flag.resync) !== 0) return node
     }
     return none
   }

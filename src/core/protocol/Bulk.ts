@@ -1,0 +1,101 @@
+/**
+ * Sends a whole internal cache, in steps that leave the peer time to read.
+ *
+ * A step walks a bounded number of slots. The next one is due at once while few messages wait for
+ * acknowledgement, and otherwise after a pause: a peer that acknowledges late, or not at all, slows
+ * a bulk send down and never stops it. (Upstream writes everything out in one turn and overruns
+ * the socket of its peer.)
+ *
+ * Source: specification, "The synchronisation engines", sections 9, 12.4 and 22 (12).
+ */
+import type { Notice } from "./Notice.ts"
+import type { Entity } from "./SyncProtocol.ts"
+
+/** A table that can be walked in steps while it changes. */
+export interface BulkSource {
+  readonly entity: Entity
+  /**
+   * Visits the entries in at most `max` slots from `cursor` on; returns the cursor to go on from,
+   * or -1 at the end. A walk begins at 0. An entry that stays where it is all the time is visited.
+   */
+  walk(cursor: number, max: number, visit: (slot: number) => void): number
+}
+
+/** Slots of one step. */
+export const bulkStepSlotsMax = 1_024
+
+/** Pause between steps while the resend queue is long, in milliseconds. */
+export const bulkPauseMs = 20
+
+/** Unacknowledged messages that make us pause. */
+const resendLengthMax = 4_096
+
+const done = -1
+
+export class Bulk {
+  readonly #sources: ReadonlyArray<BulkSource>
+  readonly #resendLimit: number
+  readonly #stepSlots: number
+  #source = 0
+  #cursor = done
+  #isAskedAgain = false
+  #lastStepMs = 0
+  #starts = 0
+
+  /** `sources` in the order in which they are sent: flows first, their expectations afterwards. */
+  constructor(sources: ReadonlyArray<BulkSource>, resendQueueSize: number) {
+    this.#sources = sources
+    // Half the queue: what is under way and the step fit together.
+    const half = Math.max(1, resendQueueSize >>> 1)
+    this.#resendLimit = Math.min(half, resendLengthMax)
+    this.#stepSlots = Math.min(half, bulkStepSlotsMax)
+  }
+
+  get isRunning(): boolean {
+    return this.#cursor !== done
+  }
+
+  /**
+   * Everything is to be sent. While a bulk send runs it is finished and then done once more, however
+   * often it was asked for: what was sent before the request may be what the peer has lost.
+   */
+  start(nowMs: number): void {
+    this.#starts++
+    if (this.isRunning) this.#isAskedAgain = true
+    else {
+      this.#begin()
+      this.#lastStepMs = nowMs - bulkPauseMs
+    }
+  }
+
+  /** When `step` will do something; `Infinity` when no bulk send runs. */
+  nextStepMs(resendLength: number): number {
+    if (!this.isRunning) return Infinity
+    return resendLength < this.#resendLimit ? this.#lastStepMs : this.#lastStepMs + bulkPauseMs
+  }
+
+  /** Walks one step if it is due; `tell` is called for what is to be sent. False when it is not due. */
+  step(nowMs: number, resendLength: number, tell: (entity: Entity, slot: number) => void): boolean {
+    if (nowMs < this.nextStepMs(resendLength)) return false
+    this.#lastStepMs = nowMs
+    const source = this.#sources[this.#source]!
+    this.#cursor = source.walk(this.#cursor, this.#stepSlots, (slot) => tell(source.entity, slot))
+    if (this.#cursor !== done) return true
+    this.#source++
+    if (this.#source < this.#sources.length) this.#cursor = 0
+    else if (this.#isAskedAgain) this.#begin()
+    return true
+  }
+
+  pollNotice(): Notice | undefined {
+    if (this.#starts === 0) return undefined
+    this.#starts--
+    return { _tag: "BulkSendStarted" }
+  }
+
+  #begin(): void {
+    this.#isAskedAgain = false
+    this.#source = 0
+    this.#cursor = this.#sources.length === 0 ? done : 0
+  }
+}
