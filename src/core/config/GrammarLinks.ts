@@ -31,12 +31,34 @@ export const link = (kind: LinkDraft["kind"]): Clause => (reader, at) => {
     : links.length >= linksMax
     ? `too many dedicated links in the configuration file (Maximum: ${linksMax})`
     : undefined
-  if (!reader.block(blockFor(draft))) return false
-  if (problem !== undefined) reader.error(at, problem)
-  else links.push(draft)
+  // Upstream notices behind the first option; an empty block is noticed since 1.4.8 only.
+  const report = once(() => problem !== undefined && reader.error(at, problem))
+  if (!reader.block(watched(blockFor(draft), report))) return false
+  report()
+  if (problem === undefined) links.push(draft)
   checkFamilies(reader, draft, at)
   return true
 }
+
+const once = (run: () => unknown): () => void => {
+  let done = false
+  return () => {
+    if (!done) run()
+    done = true
+  }
+}
+
+/** The block, with something to do behind each of its clauses. */
+const watched = ({ clauses, title }: Block, behind: () => void): Block => ({
+  title,
+  clauses: new Map(
+    Array.from(clauses, ([word, clause]): [string, Clause] => [word, (reader, at) => {
+      if (!clause(reader, at)) return false
+      behind()
+      return true
+    }])
+  )
+})
 
 const checkFamilies = (reader: Reader, { kind, own, remote }: LinkDraft, at: Token): void => {
   if (own === undefined || remote === undefined || own.length === remote.length) return

@@ -117,18 +117,23 @@ export class Lexer {
   /** A comment that the file's end cuts short is a comment too; upstream needs a line feed. */
   #skipBlanks(): void {
     const bytes = this.#bytes
-    let inComment = false
-    while (this.#at < bytes.length) {
-      const byte = bytes[this.#at]!
-      if (byte === hash) inComment = true
-      if (!inComment && !isSpace(byte)) return
-      this.#at++
+    let at = this.#at
+    while (at < bytes.length) {
+      const byte = bytes[at]!
+      if (byte === hash) {
+        // Most of a commented file is skipped here, in native code.
+        const end = bytes.indexOf(newline, at)
+        at = end === -1 ? bytes.length : end
+        continue
+      }
+      if (!isSpace(byte)) break
+      at++
       if (byte === newline) {
-        inComment = false
         this.#line++
-        this.#lineStart = this.#at
+        this.#lineStart = at
       }
     }
+    this.#at = at
   }
 
   #token(kind: TokenKind, length: number): Token {

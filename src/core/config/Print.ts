@@ -92,9 +92,7 @@ const filterLines = (filter: FilterSettings): Lines => {
     ...list("Protocol", filter.protocolPolicy, filter.protocols.flatMap(protocolLine)),
     ...list("Address", filter.addressPolicy, [
       ...filter.hosts.map((host) => addressLine(host, "")),
-      ...filter.networks.map((network) =>
-        addressLine(network.address, `/${network.prefixLength}`)
-      )
+      ...filter.networks.map((network) => addressLine(network.address, `/${network.prefixLength}`))
     ]),
     ...list("State", filter.statePolicy, [`${states}for TCP`])
   ])

@@ -6,9 +6,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { readFileSync } from "node:fs"
 import { type Diagnostic, hasError } from "../../../src/core/config/Diagnose.ts"
-import { type Parsed, parse } from "../../../src/core/config/Grammar.ts"
-import { environment } from "./Environment.ts"
+import { parse, type Parsed } from "../../../src/core/config/Grammar.ts"
 import { effectiveValues, sorted } from "./EffectiveValues.ts"
+import { environment } from "./Environment.ts"
 
 interface Message {
   readonly level: string
@@ -238,10 +238,12 @@ describe("the files we judge differently", () => {
     assert.strictEqual(warnings[0]?.text, "`Stats' does not belong inside `General'")
   })
 
-  it.each([
-    ["removed/12-McastSndSocketBuffer", "sendBufferBytes", "Snd"],
-    ["removed/13-McastRcvSocketBuffer", "receiveBufferBytes", "Rcv"]
-  ] as const)("%s: the old name is an alias, with a warning", (name, field, prefix) => {
+  it.each(
+    [
+      ["removed/12-McastSndSocketBuffer", "sendBufferBytes", "Snd"],
+      ["removed/13-McastRcvSocketBuffer", "receiveBufferBytes", "Rcv"]
+    ] as const
+  )("%s: the old name is an alias, with a warning", (name, field, prefix) => {
     const { settings, warnings } = succeed(name)
     assert.strictEqual(settings.sync.links[0]?.[field], 1_249_280)
     assert.strictEqual(

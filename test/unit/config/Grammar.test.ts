@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { cannotOpen, type Diagnostic, explain } from "../../../src/core/config/Diagnose.ts"
-import { type Parsed, parse } from "../../../src/core/config/Grammar.ts"
+import { parse, type Parsed } from "../../../src/core/config/Grammar.ts"
 import { unsupportedMode } from "../../../src/core/config/InEffect.ts"
 import { activeLink } from "../../../src/core/config/Settings.ts"
 import { environment } from "./Environment.ts"
@@ -70,6 +70,19 @@ describe("the reader, after an error,", () => {
 })
 
 describe("an error", () => {
+  const tooMany = "too many dedicated links in the configuration file (Maximum: 4)"
+  const syntax = "parsing config file in line (1), symbol 'Foo': syntax error"
+  it.each([
+    ["UDP { Port 1 Foo }", [tooMany, syntax]],
+    ["UDP { Foo }", [syntax, tooMany]],
+    ["UDP { }", [tooMany]],
+    ["TCP { Port 1 Port 2 }", ["cannot use `TCP' with other dedicated link protocols!"]]
+  ])("about the fifth link comes once, behind its first option: %s", (fifth, expected) => {
+    const errors = texts(reject(`Sync { ${"UDP { } ".repeat(4)} ${fifth} }`))
+
+    assert.deepStrictEqual(errors, expected)
+  })
+
   it("says what was expected, and what to do", () => {
     assert.deepStrictEqual(explained("General {\n HashSize\n}\n"), [
       "x.conf:3:1: expected a number"
@@ -103,8 +116,11 @@ describe("an error", () => {
 
   it.each([
     ["General { HashLimit 4294967296 }", "4294967296 is too large for `HashLimit'"],
-    ["Sync { CommitTimeout 99999999999999999999 }", "99999999999999999999 is too large for " +
-      "`CommitTimeout'"],
+    [
+      "Sync { CommitTimeout 99999999999999999999 }",
+      "99999999999999999999 is too large for " +
+      "`CommitTimeout'"
+    ],
     [
       "General { LockFile /run/\xff }",
       "this path is not valid UTF-8 or holds a NUL byte"
