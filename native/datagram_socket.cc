@@ -1,5 +1,6 @@
-// Links of the UDP family: two descriptors, a bound one that receives from anyone and one that sends
-// from a port of its own, as peers written in C do. Batched both ways, with options Node lacks.
+// Links of the UDP family: two descriptors, a bound one that receives from anyone and one that
+// sends from a port of its own, as peers written in C do. Batched both ways, with socket options
+// that Node lacks.
 
 #include <algorithm>
 #include <cerrno>
