@@ -169,7 +169,7 @@ export const describeFlow = (view: FlowView): FlowDescription => {
   if (isMasterV6 || hasRare(view, HasRare.masterIpv4)) {
     const count = isMasterV6 ? 4 : 1
     const take = (word: number) =>
-      addressTextOf([...rare.slice(rareWord + word, rareWord + word + count)])
+      addressTextOf(Array.from(rare.slice(rareWord + word, rareWord + word + count)))
     const master: TupleDescription = {
       src: take(Rare.masterSource),
       dst: take(Rare.masterDestination)
