@@ -116,14 +116,18 @@ export const layer = (path: string): Layer.Layer<ControlSocket, ControlSocketErr
         (server) => close(server, path)
       )
       return ControlSocket.of({
-        accept: Effect.gen(function*() {
-          const socket = yield* Effect.acquireRelease(
-            Queue.take(waiting),
-            (taken, exit) =>
-              Exit.isSuccess(exit) || !Cause.hasInterrupts(exit.cause) ? endClient(taken) : Effect.void
-          )
-          return clientOf(socket)
-        })
+        // Waiting must stay interruptible, or the daemon could not stop.
+        accept: Effect.uninterruptibleMask((restore) =>
+          Effect.gen(function*() {
+            const socket = yield* restore(Queue.take(waiting))
+            yield* Effect.addFinalizer((exit) =>
+              Exit.isFailure(exit) && Cause.hasInterrupts(exit.cause)
+                ? Effect.void
+                : endClient(socket)
+            )
+            return clientOf(socket)
+          })
+        )
       })
     })
   )
