@@ -4,12 +4,10 @@
  */
 import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
-import { createRequire } from "node:module"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-const require = createRequire(import.meta.url)
 
 const bin = (name) => join(root, "node_modules", ".bin", name)
 
@@ -19,7 +17,11 @@ const tsgo = join(root, "node_modules", "@effect", `tsgo-linux-${process.arch}`)
 
 const run = (command, args) =>
   new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] })
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, NO_COLOR: "1" },
+      stdio: ["ignore", "pipe", "pipe"]
+    })
     let output = ""
     const collect = (data) => {
       output += data
@@ -32,10 +34,8 @@ const run = (command, args) =>
 
 /** Without the plugin entry in tsconfig.json it checks no file and is content. */
 const effectDiagnostics = async (project) => {
-  const program = require.resolve("@effect/tsgo/package.json")
-  const script = join(program, "..", "dist", "effect-tsgo.cjs")
-  const args = [script, "diagnostics", "--strict", "--project", project, "--format", "text"]
-  const { ok, output } = await run(process.execPath, args)
+  const args = ["diagnostics", "--strict", "--project", project, "--format", "text"]
+  const { ok, output } = await run(bin("effect-tsgo"), args)
   const files = /Checked (\d+) files/.exec(output)?.[1]
   if (ok && Number(files) > 0) return { ok, output }
   if (ok) {
@@ -45,7 +45,7 @@ const effectDiagnostics = async (project) => {
 }
 
 const checks = {
-  types: () => run(process.execPath, [require.resolve("typescript/bin/tsc"), "-p", "."]),
+  types: () => run(bin("tsc"), ["-p", "."]),
   ...(existsSync(tsgo)
     ? {
       "effect (src)": () => effectDiagnostics("tsconfig.src.json"),
@@ -53,7 +53,7 @@ const checks = {
     }
     : {}),
   lint: () => run(bin("oxlint"), ["--deny-warnings"]),
-  ...(existsSync(dprint) ? { format: () => run(dprint, ["check"]) } : {}),
+  ...(existsSync(dprint) ? { format: () => run(dprint, ["check", "--list-different"]) } : {}),
   tidy: () => run(bin("vitest"), ["run", "test/tidy", "--reporter=dot"])
 }
 
