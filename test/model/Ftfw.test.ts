@@ -121,14 +121,17 @@ describe("two FTFW nodes over a bad link", () => {
     { arbitrary: { runs: 600, size: 120 }, timeout: 60_000 }
   )
 
-  it.each([[1, 64], [2, 84], [300, 44]])("is quiet when idle (window %i)", (ackWindowSize, most) => {
-    const pair = new Pair({ ackWindowSize, firstSeq: 100, resendQueueSize: 1_000 })
-    pair.open(pair.x, 1)
-    pair.heal(5)
-    let sent = 0
-    pair.onSend = () => sent++
-    pair.heal(20)
-    assert.isAtMost(sent, most)
-    assert.isAtLeast(sent, 36)
-  })
+  it.each([[1, 64], [2, 84], [300, 44]])(
+    "is quiet when idle (window %i)",
+    (ackWindowSize, most) => {
+      const pair = new Pair({ ackWindowSize, firstSeq: 100, resendQueueSize: 1_000 })
+      pair.open(pair.x, 1)
+      pair.heal(5)
+      let sent = 0
+      pair.onSend = () => sent++
+      pair.heal(20)
+      assert.isAtMost(sent, most)
+      assert.isAtLeast(sent, 36)
+    }
+  )
 })

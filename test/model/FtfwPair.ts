@@ -252,7 +252,9 @@ export class Pair {
         }
       }
       for (const key of external.keys()) {
-        if (!live.has(key) && !node.surplus.has(key)) return `${node.name} lost the end of flow ${key}`
+        if (!live.has(key) && !node.surplus.has(key)) {
+          return `${node.name} lost the end of flow ${key}`
+        }
       }
       const { machine } = node
       if (machine.helloState !== "done") return `${node.name} still says hello`

@@ -1,8 +1,8 @@
 /**
  * Hot. Receiving side of FTFW: the last number accepted, and what is not yet acknowledged.
  *
- * Missing numbers are not remembered: they come again under new numbers. So the state is one number,
- * one open range, and how many more messages the range may take.
+ * Missing numbers are not remembered: they come again under new numbers. So the state is one
+ * number, one open range, and how many more messages the range may take.
  *
  * Source: specification, "The synchronisation engines", sections 12.1 to 12.3.
  */
@@ -56,8 +56,8 @@ export class AckWindow {
   /**
    * Accepts a message. True when the window is full: acknowledge `from` to `last`, then `close`.
    *
-   * Repair: in a window of one, an ACK does not fill it. Otherwise two nodes acknowledge each other's
-   * ACKs for ever, as fast as the link can.
+   * Repair: in a window of one, an ACK does not fill it. Otherwise two nodes acknowledge each
+   * other's ACKs for ever, as fast as the link can.
    */
   accept(seq: number, isAck: boolean): boolean {
     if (!this.#isOpen) {

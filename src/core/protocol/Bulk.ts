@@ -56,8 +56,8 @@ export class Bulk {
   }
 
   /**
-   * Everything is to be sent. While a bulk send runs it is finished and then done once more, however
-   * often it was asked for: what was sent before the request may be what the peer has lost.
+   * Everything is to be sent. While a bulk send runs it is finished and then done once more,
+   * however often it was asked for: what was sent before the request may be what the peer has lost.
    */
   start(nowMs: number): void {
     this.#starts++
@@ -74,7 +74,9 @@ export class Bulk {
     return resendLength < this.#resendLimit ? this.#lastStepMs : this.#lastStepMs + bulkPauseMs
   }
 
-  /** Walks one step if it is due; `tell` is called for what is to be sent. False when it is not due. */
+  /**
+   * Walks one step if it is due; `tell` is called for what is to be sent. False when it is not due.
+   */
   step(nowMs: number, resendLength: number, tell: (entity: Entity, slot: number) => void): boolean {
     if (nowMs < this.nextStepMs(resendLength)) return false
     this.#lastStepMs = nowMs

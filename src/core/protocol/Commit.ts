@@ -176,7 +176,9 @@ export class Commit {
     }
   }
 
-  /** An entry that could not be deleted cannot be created either; the deletion's errno tells why. */
+  /**
+   * An entry that could not be deleted cannot be created either; the deletion's errno tells why.
+   */
   #passOnDeletion(batch: CommitBatch, i: number): void {
     const errno = batch.errnos[i]!
     if (errno === 0 || errno === CommitErrno.noEntry) return
@@ -235,8 +237,9 @@ export class Commit {
       // The peer deleted it meanwhile: there is nothing left to commit.
       const source = entity === Entity.flow ? this.#flows! : this.#expectations!
       if (!source.isLive(slot)) continue
-      if (stage === Stage.updating) this.#add(batch, entity, slot, CommitOperation.update, stage, omit)
-      else {
+      if (stage === Stage.updating) {
+        this.#add(batch, entity, slot, CommitOperation.update, stage, omit)
+      } else {
         if (needed === 2) this.#add(batch, entity, slot, CommitOperation.delete, stage, omit)
         this.#add(batch, entity, slot, CommitOperation.create, stage, omit)
       }
@@ -250,7 +253,9 @@ export class Commit {
     const entity = pass === Pass.expectations ? Entity.expectation : Entity.flow
     const source = pass === Pass.expectations ? this.#expectations! : flows!
     this.#cursor = source.walk(this.#cursor, batch.slots.length, (slot) => {
-      if (pass === Pass.expectations || flows!.hasCompleteMaster(slot) === (pass === Pass.related)) {
+      if (
+        pass === Pass.expectations || flows!.hasCompleteMaster(slot) === (pass === Pass.related)
+      ) {
         this.#add(batch, entity, slot, CommitOperation.create, Stage.first, CommitOmit.nothing)
       }
     })

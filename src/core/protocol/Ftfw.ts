@@ -315,9 +315,9 @@ export class Ftfw implements SyncProtocol {
   }
 
   /**
-   * The peer has just started. Repair: upstream forgets everything unacknowledged; we send it again.
-   * What we had to say about the numbers of its previous life is dropped, as upstream does, because
-   * the same numbers may mean other messages now.
+   * The peer has just started. Repair: upstream forgets everything unacknowledged; we send it
+   * again. What we had to say about the numbers of its previous life is dropped, as upstream does,
+   * because the same numbers may mean other messages now.
    */
   #handleRestart(): void {
     const { flags, kind, next } = this.#pool
@@ -347,7 +347,8 @@ export class Ftfw implements SyncProtocol {
 
   /**
    * Repair: flows and resync requests that stay unacknowledged although later messages were
-   * acknowledged two sweeps ago are sent again. Nothing else would: a gap is reported once, and its report may be lost too.
+   * acknowledged two sweeps ago are sent again. Nothing else would: a gap is reported once, and its
+   * report may be lost too.
    */
   #sweep(nowMs: number): void {
     this.#sweepAtMs = nowMs + alarmMs
@@ -382,7 +383,9 @@ export class Ftfw implements SyncProtocol {
     this.#tx.append(node)
   }
 
-  /** Puts a flow into the tx queue, from wherever it is. A flow that waits there keeps its place. */
+  /**
+   * Puts a flow into the tx queue, from wherever it is. A flow that waits there keeps its place.
+   */
   #queue(entity: typeof Entity.flow | typeof Entity.expectation, slot: number): void {
     const states = this.#states[entity]
     let node = states.messageOf(slot)
@@ -395,8 +398,8 @@ export class Ftfw implements SyncProtocol {
   }
 
   /**
-   * The message will be sent again. Repair: upstream leaves HELLO on a control message for ever, and
-   * so greets its peer anew, which then forgets what it has not had acknowledged, long after.
+   * The message will be sent again. Repair: upstream leaves HELLO on a control message for ever,
+   * and so greets its peer anew, which then forgets what it has not had acknowledged, long after.
    */
   #requeue(node: number): void {
     this.#resend.remove(node)

@@ -38,7 +38,9 @@ export class LinkSelector {
     this.#current = link
   }
 
-  /** The kernel reported the flags of the link's interface. An interface that is gone has neither. */
+  /**
+   * The kernel reported the flags of the link's interface. An interface that is gone has neither.
+   */
   handleLinkState(link: number, up: boolean, running: boolean): void {
     assert(link >= 0 && link < this.#interfaces.length, "a state belongs to a link")
     this.#states[link] = up && running ? State.usable : State.dead

@@ -27,7 +27,9 @@ export class MessagePool {
   seq = new Uint32Array(firstCapacity)
   /** `Entity`. */
   kind = new Uint8Array(firstCapacity)
-  /** Slot of a flow or expectation; of a control message the peer's incarnation it was meant for. */
+  /**
+   * Slot of a flow or expectation; of a control message the peer's incarnation it was meant for.
+   */
   slot = new Int32Array(firstCapacity)
   /** Flags of a control message. */
   flags = new Uint8Array(firstCapacity)

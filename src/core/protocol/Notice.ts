@@ -1,4 +1,7 @@
-/** Something a person may want to know. Actors turn notices into log lines; the simulator counts them. */
+/**
+ * Something a person may want to know. Actors turn notices into log lines; the simulator counts
+ * them.
+ */
 export type Notice =
   | { readonly _tag: "ResyncRequested" }
   | { readonly _tag: "ResyncRequestedByPeer" }

@@ -72,7 +72,10 @@ export class ResendQueue {
     this.#list.remove(node)
   }
 
-  /** The oldest message numbered `from` or later, or `none`. Ranges that follow each other cost O(1). */
+  /**
+   * The oldest message numbered `from` or later, or `none`. Ranges that follow each other cost
+   * O(1).
+   */
   seek(from: number): number {
     const { next, previous, seq } = this.#pool
     let node = this.#cursor === none ? this.#list.tail : this.#cursor
@@ -85,7 +88,8 @@ export class ResendQueue {
 
   /**
    * The next flow, expectation or resync request numbered before `mark`, oldest first, or `none`.
-   * Each message is looked at once. ACKs and NACKs stay where they are: they are worth nothing late.
+   * Each message is looked at once. ACKs and NACKs stay where they are: they are worth nothing
+   * late.
    */
   pollOverdue(mark: number): number {
     const { flags, kind, next, seq } = this.#pool

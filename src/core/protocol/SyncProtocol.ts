@@ -1,10 +1,10 @@
 /**
  * What a synchronisation mode (FTFW, NOTRACK, ALARM) is, seen from outside.
  *
- * It knows flows only as slots and messages only as headers. It is told what happened (`handle…`), what is
- * wanted (`tell`, `requestResync`), and asked what to do (`poll…`) until it has nothing more to say.
- * All times are readings of one monotonic clock in milliseconds; the wall clock serves log dates and the first
- * sequence number only.
+ * It knows flows only as slots and messages only as headers. It is told what happened (`handle…`),
+ * what is wanted (`tell`, `requestResync`), and asked what to do (`poll…`) until it has nothing
+ * more to say. All times are readings of one monotonic clock in milliseconds; the wall clock serves
+ * log dates and the first sequence number only.
  *
  * Source: specification, "The synchronisation engines", sections 9 to 12.
  */
@@ -36,7 +36,9 @@ export interface Outbound {
   ackTo: number
 }
 
-/** What the caller does with a received message. Only `apply` allows it to touch the external cache. */
+/**
+ * What the caller does with a received message. Only `apply` allows it to touch the external cache.
+ */
 export const Verdict = { apply: 0, control: 1, drop: 2, malformed: 3 } as const
 export type Verdict = (typeof Verdict)[keyof typeof Verdict]
 
@@ -45,18 +47,26 @@ export interface SyncProtocol {
   handleMessage(message: Inbound, nowMs: number): Verdict
   handleTimer(nowMs: number): void
 
-  /** The flow or expectation in `slot` changed and peers must hear of it. The latest state is what will be sent. */
+  /**
+   * The flow or expectation in `slot` changed and peers must hear of it. The latest state is what
+   * will be sent.
+   */
   tell(entity: Entity, slot: number, change: Change): void
   /** Bulk send: as `tell`, with the last change told of `slot` (`created` when none was). */
   tellAgain(entity: Entity, slot: number): void
-  /** The owner removed `slot` without telling anybody (flush, replacement): forget every mention of it. */
+  /**
+   * Forget every mention of `slot`: the owner removed it without telling anybody (flush), or the
+   * same flow appeared again elsewhere. The owner must do so before it tells a successor: the
+   * deletion of the predecessor, sent again late, would end the successor at the peer.
+   */
   forget(entity: Entity, slot: number): void
   /** Ask peers for everything they have. */
   requestResync(): void
 
   /**
-   * Fills `out` with the next message, or returns false. The caller encodes and sends it at once. The first message that
-   * a process builds takes `firstSeq`, the wall clock's seconds, as its number.
+   * Fills `out` with the next message, or returns false. The caller encodes and sends it at once.
+   * The first message that a process builds takes `firstSeq`, the wall clock's seconds, as its
+   * number.
    */
   pollOutbound(out: Outbound, nowMs: number): boolean
   /** A destroyed entry that no peer still needs: its slot may be reused. -1 when there is none. */

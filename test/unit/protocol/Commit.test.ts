@@ -111,8 +111,10 @@ describe("Commit", () => {
   it("updates a plain flow that exists; deletes and creates it when that is refused", () => {
     const kernel = refusing({ "create flow 0": exists, "update flow 0": 16 })
     let created = 0
-    const { counts, requests } = run(new Commit(table([{}]), undefined), (request) =>
-      request === "create flow 0" && created++ > 0 ? 0 : kernel(request))
+    const { counts, requests } = run(
+      new Commit(table([{}]), undefined),
+      (request) => request === "create flow 0" && created++ > 0 ? 0 : kernel(request)
+    )
     assert.deepStrictEqual(requests, [
       "create flow 0",
       "update flow 0",

@@ -1,4 +1,6 @@
-/** Rules of FTFW one by one; whole conversations are in FtfwRecorded, the model test, transcripts. */
+/**
+ * Rules of FTFW one by one; whole conversations are in FtfwRecorded, the model test, transcripts.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import { Fault } from "../../../src/core/model/Fault.ts"
@@ -146,7 +148,7 @@ describe("a peer that starts again", () => {
     assert.strictEqual(machine.counters.lost, 0)
   })
 
-  it("knows nothing of us while our hello is not answered: its ACK is about an earlier life", () => {
+  it("knows nothing of us before it answers: its ACK is about an earlier life", () => {
     const machine = start()
     machine.tell(flow, 1, Change.created)
     say(machine)
@@ -298,7 +300,11 @@ describe("sending", () => {
     say(machine)
     hear(machine, 501, control, Flag.ack, 1001, 1003)
     for (const slot of [1, 2, 3, 4]) machine.tellAgain(flow, slot)
-    assert.deepStrictEqual(say(machine), ["1004 created 0/1", "1005 updated 0/2", "1006 created 0/4"])
+    assert.deepStrictEqual(say(machine), [
+      "1004 created 0/1",
+      "1005 updated 0/2",
+      "1006 created 0/4"
+    ])
     assert.strictEqual(machine.pollReleased(flow), 3)
   })
 })

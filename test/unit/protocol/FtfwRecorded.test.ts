@@ -3,10 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { Change, Entity } from "../../../src/core/protocol/SyncProtocol.ts"
 import { Recording } from "./Recording.ts"
 
-const range = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
+const range = (from: number, to: number) =>
+  Array.from({ length: to - from + 1 }, (_, i) => from + i)
 
 describe("FTFW as recorded", () => {
-  it("answers a hand-made peer: duplicates, gaps, reversed ranges, NACK, ACK, half the circle", () => {
+  it("answers a hand-made peer: duplicates, gaps, ranges, NACK, ACK, half the circle", () => {
     new Recording("ftfw-handmade-peer", {
       ackWindowSize: 10,
       act: (action, recording) => {
@@ -29,7 +30,10 @@ describe("FTFW as recorded", () => {
     }
     recording.run()
     assert.isAbove(seen, 5)
-    assert.isUndefined(recording.machine.pollNotice(), "a peer that was never heard did not restart")
+    assert.isUndefined(
+      recording.machine.pollNotice(),
+      "a peer that was never heard did not restart"
+    )
   })
 
   it("sends what is reported missing with new numbers and current state", () => {
@@ -129,7 +133,7 @@ describe("FTFW as recorded", () => {
     new Recording("ftfw-receive-wraparound", { ackWindowSize: 4, act: () => {} }).run()
   })
 
-  it("sends across the wrap; difference: flows sent before the peer was heard are sent again", () => {
+  it("sends across the wrap; difference: what the peer may have missed is sent again", () => {
     let seen = 0
     const recording = new Recording("ftfw-send-wraparound", {
       ackWindowSize: 300,

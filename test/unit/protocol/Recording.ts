@@ -136,7 +136,9 @@ export class Recording {
     }
   }
 
-  /** Our row of the differences: these flows are sent now, in this order, the first with HELLO_BACK. */
+  /**
+   * Our row of the differences: these flows are sent now, in this order, the first with HELLO_BACK.
+   */
   expectExtra(...ports: ReadonlyArray<number>): void {
     for (const [i, port] of ports.entries()) {
       // Polled as of the last message, so that the alarm stays where the recording has it.
@@ -219,8 +221,11 @@ export class Recording {
       const lines = (value as ReadonlyArray<string>).map((line) =>
         line.replace(/seq:(\d+)/, (_, seq: string) => `seq:${Number(seq) + this.#shift}`)
       )
-      const ours = Array.from(this.machine.resendEntries(), ({ flags, kind, seq }) =>
-        kind === Entity.control ? `control -> seq:${seq} flags:${flags}` : `object -> seq:${seq}`)
+      const ours = Array.from(
+        this.machine.resendEntries(),
+        ({ flags, kind, seq }) =>
+          kind === Entity.control ? `control -> seq:${seq} flags:${flags}` : `object -> seq:${seq}`
+      )
       assert.strictEqual(this.machine.resendLength, ours.length)
       // A listing may have been asked for just before A spoke, and was noted just after.
       const isJustBefore = this.#nowMs - this.#lastSentMs < toleranceMs

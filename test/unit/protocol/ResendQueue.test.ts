@@ -41,7 +41,7 @@ describe("ResendQueue", () => {
     assert.strictEqual(seqOf(queue.seek(2)), 2)
   })
 
-  it("wants its head out when it is full, or when the head's number is half the circle away", () => {
+  it("wants its head out when it is full, or when the head's number is too far back", () => {
     const { queue, seqOf } = filled(3, 10, 11)
     assert.strictEqual(queue.surplus(12), none)
     assert.strictEqual(seqOf(queue.surplus(10 + 2 ** 30 + 1)), 10)

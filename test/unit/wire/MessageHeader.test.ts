@@ -1,4 +1,6 @@
-/** The checks of the specification's section 12.1, against the recorded counters of the original. */
+/**
+ * The checks of the specification's section 12.1, against the recorded counters of the original.
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import { Fault } from "../../../src/core/model/Fault.ts"
