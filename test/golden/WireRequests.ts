@@ -84,6 +84,7 @@ export const numberIn = (tree: NlattrTree, name: string): number | undefined =>
  * - no DYING in the status, which the kernel refuses;
  * - the tag of SCTP and the role of DCCP as the peer sent them (defect 1);
  * - no translation without content (defect 3), and both ends of every range;
+ * - no timeout in the update of a flow whose timeout is fixed;
  * - no SYNPROXY of zeros in a creation, as the kernel has it without.
  */
 export const asWeSend = (recorded: RequestCase, attributes: Attributes): Attributes => {
@@ -92,6 +93,7 @@ export const asWeSend = (recorded: RequestCase, attributes: Attributes): Attribu
   const isTracking = recorded.config.options.includes("TCPWindowTracking On")
   const status = out["STATUS"] as number | undefined
   if (status !== undefined) out["STATUS"] = status & ~0x200
+  if (!isCreate && ((status ?? 0) & 0x400) !== 0) delete out["TIMEOUT"]
   if (out["PROTOINFO"] !== undefined) {
     const info = byName(out["PROTOINFO"] as NlattrTree)
     const tcp = info["TCP"] === undefined ? undefined : byName(info["TCP"] as NlattrTree)

@@ -9,7 +9,15 @@
  */
 import { Address, Base, Has, HasRare, Rare, swap32 } from "../model/FlowLayout.ts"
 import type { FlowView } from "../model/FlowView.ts"
-import { clearHas, copyToScratch, has, hasRare, l4Of, setHas } from "../model/FlowView.ts"
+import {
+  clearHas,
+  copyToScratch,
+  has,
+  hasRare,
+  l4Of,
+  setHas,
+  setHasRare
+} from "../model/FlowView.ts"
 import { Protocol } from "../model/Protocol.ts"
 import { Status } from "../model/Status.ts"
 import { TcpFlag } from "./CtnetlinkAttributes.ts"
@@ -18,13 +26,13 @@ import {
   areScalesKnown,
   createdStatus,
   isMasterUsable,
-  isSctpSent,
   scaleOriginalOf,
   scaleReplyOf,
+  sctpStateSent,
   tcpFlagsSent,
   tcpStateSent
 } from "./CtnetlinkEncode.ts"
-import { mirroredPorts, Translation, translationOf } from "./CtnetlinkNat.ts"
+import { hasPorts, isIcmp, mirroredPorts, Translation, translationOf } from "./CtnetlinkNat.ts"
 
 const learnedBits = Has.snatIpv4 | Has.snatIpv6 | Has.dnatIpv4 | Has.dnatIpv6 | Has.snatPort |
   Has.dnatPort
@@ -57,11 +65,29 @@ export const deriveCommitted = (
   out.base[Base.id] = 0
   // Counters, use and the like are the kernel's own; the start is the moment of the creation.
   clearRare(out, ~(masterBits | keptRareBits))
+  putExtensions(out)
   putProtocol(view, options, out)
 }
 
 const keptRareBits = HasRare.labels | HasRare.helperName | HasRare.seqAdjOriginal |
   HasRare.seqAdjReply | HasRare.synproxyIsn | HasRare.synproxyIts | HasRare.synproxyTsoff
+
+const synproxyBits = HasRare.synproxyIsn | HasRare.synproxyIts | HasRare.synproxyTsoff
+
+/** Labels have their full width, zone 0 is no zone, and SYNPROXY is there, if only with zeros. */
+const putExtensions = (out: FlowView): void => {
+  if (has(out, Has.zone) && (out.base[Base.zone]! & 0xffff) === 0) clearHas(out, Has.zone)
+  if (!hasRare(out, synproxyBits)) {
+    for (let i = 0; i < 3; i++) out.rare[out.rareWord + Rare.synproxyIsn + i] = 0
+    setHasRare(out, synproxyBits)
+  }
+  if (!hasRare(out, HasRare.labels)) return
+  const at = out.rareWord + Rare.labels
+  let any = 0
+  for (let i = 0; i < 4; i++) any |= out.rare[at + i]!
+  if (any === 0) clearRare(out, HasRare.labels)
+  else out.rare[out.rareWord + Rare.misc] = (out.rare[out.rareWord + Rare.misc]! & ~0xff) | 4
+}
 
 const clearRare = (view: FlowView, bits: number): void => {
   const at = view.baseWord + Base.presentRare
@@ -86,10 +112,17 @@ const putReply = (view: FlowView, translation: number, out: FlowView): void => {
   clearHas(out, Has.replyIpv4 | Has.replyIpv6 | Has.replyPorts)
   setHas(
     out,
-    (has(view, Has.originalIpv6) ? Has.replyIpv6 : Has.replyIpv4) |
-      (has(view, Has.originalPorts) || has(view, Has.icmpId) ? Has.replyPorts : 0)
+    (has(view, Has.originalIpv6) ? Has.replyIpv6 : Has.replyIpv4) | portBits(l4Of(view))
   )
 }
+
+/** What the kernel shows beside the addresses, also when the peer did not say it. */
+const portBits = (l4: number): number =>
+  isIcmp(l4)
+    ? Has.icmpId | Has.icmpType | Has.icmpCode | Has.replyPorts
+    : hasPorts(l4) || l4 === Protocol.gre
+    ? Has.originalPorts | Has.replyPorts
+    : 0
 
 const copyRest = (address: Int32Array, at: number, from: number, to: number): void => {
   for (let i = 0; i < 3; i++) address[at + to + i] = address[at + from + i]!
@@ -134,11 +167,14 @@ const putProtocol = (view: FlowView, options: RequestOptions, out: FlowView): vo
       out.base[Base.zone] = zone | (scaleOriginalOf(view) << 16) | (scaleReplyOf(view) << 24)
     }
     setHas(out, Has.state | scaleBits | Has.tcpFlagsOriginal | Has.tcpFlagsReply)
-  } else if (l4 === Protocol.sctp && !isSctpSent(view)) {
-    // A flow without protocol information has the state and the tags of a fresh one.
-    out.base[Base.protocols] = protocols
-    out.base[Base.sctpTagOriginal] = 0
-    out.base[Base.sctpTagReply] = 0
+  } else if (l4 === Protocol.sctp) {
+    const state = sctpStateSent(view)
+    out.base[Base.protocols] = protocols | (Math.max(state, 0) << 16)
+    if (state < 0) {
+      // A flow without protocol information has the state and the tags of a fresh one.
+      out.base[Base.sctpTagOriginal] = 0
+      out.base[Base.sctpTagReply] = 0
+    }
     setHas(out, sctpBits)
   }
 }

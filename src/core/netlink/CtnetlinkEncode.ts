@@ -62,6 +62,8 @@ export const requestOptions = (): RequestOptions => ({
 /** Largest values the kernel takes. Older kernels clamp the scale and do not check the state. */
 const tcpStateMax = 9
 const sctpStateMax = 8
+const sctpEstablished = 4
+const sctpHeartbeatAcked = 9
 const windowScaleMax = 14
 
 /**
@@ -120,7 +122,8 @@ export const encodeUpdate = (
   if (has(view, Has.status)) {
     to = putWord(words, to, Cta.status, updatedStatus(view, options.withoutMaster))
   }
-  if (options.timeoutSeconds >= 0) {
+  // The kernel refuses to change a fixed timeout (EPERM), and with it everything after.
+  if (options.timeoutSeconds >= 0 && !isTimeoutFixed(view)) {
     to = putWord(words, to, Cta.timeout, swap32(options.timeoutSeconds))
   }
   if (has(view, Has.mark)) {
@@ -224,6 +227,9 @@ const updatedStatus = (view: FlowView, withoutMaster: boolean): number => {
   return (view.base[view.baseWord + Base.status]! & swap32(~cleared)) | swap32(Status.confirmed)
 }
 
+const isTimeoutFixed = (view: FlowView): boolean =>
+  (view.base[view.baseWord + Base.status]! & swap32(Status.fixedTimeout)) !== 0
+
 /** The master can be named: complete, and of the flow's family. */
 export const isMasterUsable = (view: FlowView): boolean => {
   if (!hasRare(view, HasRare.masterL4Protocol | HasRare.masterPorts)) return false
@@ -257,10 +263,16 @@ export const tcpFlagsSent = (view: FlowView, windowTracking: boolean): number =>
   return flags
 }
 
-/** The SCTP information is complete and the kernel knows the state. */
-export const isSctpSent = (view: FlowView): boolean =>
-  has(view, Has.state | Has.sctpTagOriginal | Has.sctpTagReply) &&
-  ((view.base[view.baseWord + Base.protocols]! >>> 16) & 0xff) <= sctpStateMax
+/**
+ * The state of a SCTP flow as the kernel takes it, or -1 when the information is not complete or
+ * not a state. What older kernels call HEARTBEAT_ACKED is ESTABLISHED in newer ones.
+ */
+export const sctpStateSent = (view: FlowView): number => {
+  if (!has(view, Has.state | Has.sctpTagOriginal | Has.sctpTagReply)) return -1
+  const state = (view.base[view.baseWord + Base.protocols]! >>> 16) & 0xff
+  if (state === sctpHeartbeatAcked) return sctpEstablished
+  return state <= sctpStateMax ? state : -1
+}
 
 const fits = (words: Int32Array, at: number): boolean => at + requestBytesMax <= words.length * 4
 
@@ -387,7 +399,7 @@ const putProtoInfo = (
     case Protocol.tcp:
       return putTcp(words, to, view, windowTracking)
     case Protocol.sctp:
-      return isSctpSent(view) ? putSctp(words, to, view) : to
+      return sctpStateSent(view) < 0 ? to : putSctp(words, to, view)
     case Protocol.dccp:
       return has(view, Has.state | Has.dccpRole) ? putDccp(words, to, view) : to
     default:
@@ -424,7 +436,7 @@ const putSctp = (words: Int32Array, to: number, view: FlowView): number => {
   const { base, baseWord } = view
   const outer = to
   const inner = to + 1
-  to = putByte(words, inner + 1, Sctp.state, base[baseWord + Base.protocols]! >>> 16)
+  to = putByte(words, inner + 1, Sctp.state, sctpStateSent(view))
   to = putWord(words, to, Sctp.tagOriginal, base[baseWord + Base.sctpTagOriginal]!)
   to = putWord(words, to, Sctp.tagReply, base[baseWord + Base.sctpTagReply]!)
   closeNest(words, inner, ProtoInfo.sctp, to)
