@@ -12,10 +12,10 @@ import type { Request } from "../core/control/Request.ts"
 import { formatLogLine, goesToStderr, type LogLevel } from "../core/text/LogLine.ts"
 import { cannotConnect } from "../core/text/LogTexts.ts"
 import { conntrackdUsage, conntrackdVersion } from "../core/text/Usage.ts"
+import { localTimeOf } from "../layers/live/LocalTime.ts"
 import { directoryExitStatus, directoryText, readConfiguration } from "./Configuration.ts"
 import { exchange } from "./ConntrackdClient.ts"
 import type { DaemonModule } from "./DaemonMain.ts"
-import { localTimeOf } from "./LocalTime.ts"
 
 const say = (level: LogLevel, text: string): void => {
   const line = formatLogLine(localTimeOf(new Date()), process.pid, level, text)
@@ -74,7 +74,7 @@ const run = async (argv: ReadonlyArray<string>): Promise<void> => {
       return
     case "daemon": {
       const { configFile, detach } = invocation
-      const daemon: DaemonModule = await import("./conntrackd-daemon.ts" as string)
+      const daemon: DaemonModule = await import("./conntrackd-daemon.ts")
       return daemon.main({ configFile, detach })
     }
   }
