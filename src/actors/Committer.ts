@@ -1,9 +1,11 @@
 /**
- * Puts the external cache into the kernel: in batches, in steps, masters before the flows they announced.
+ * Puts the external cache into the kernel: in batches, in steps, masters before the flows they
+ * announced.
  *
- * Requests ask for no acknowledgement, so silence is success. What follows from a refusal is decided in
- * `core/protocol/Commit`. Nothing of it is told to peers; the internal cache learns it from our own records, and flows
- * with NAT are read back, since the kernel may have chosen another port.
+ * Requests ask for no acknowledgement, so silence is success. What follows from a refusal is
+ * decided in `core/protocol/Commit`. Nothing of it is told to peers; the internal cache learns it
+ * from our own records, and flows with NAT are read back, since the kernel may have chosen another
+ * port.
  *
  * Source: specification, "The synchronisation engines", section 14; "ctnetlink", sections 4 and 5.
  */
@@ -175,7 +177,10 @@ class Session {
       const slot = batch.slots[i]!
       if (batch.outcomes[i] === CommitOutcome.failed) {
         external.table.view(slot, view)
-        failures.push(errnoText(batch.errnos[i]!), formatFlow(view, { timeout: true, wallSeconds: 0 }))
+        failures.push(
+          errnoText(batch.errnos[i]!),
+          formatFlow(view, { timeout: true, wallSeconds: 0 })
+        )
       }
       if (batch.outcomes[i] !== CommitOutcome.committed) continue
       external.table.view(slot, view)
@@ -234,8 +239,8 @@ const took = (ms: number): string => {
 }
 
 /**
- * Commits all flows of the external cache and returns when the kernel has the last of them. At most one commit runs:
- * `isRunning` tells, and a second one returns at once.
+ * Commits all flows of the external cache and returns when the kernel has the last of them. At most
+ * one commit runs: `isRunning` tells, and a second one returns at once.
  */
 export class Committer {
   readonly #replica: Replica
@@ -271,8 +276,10 @@ export class Committer {
       if (flowsFailed > 0) yield* Effect.logInfo(`${flowsFailed} entries can't be committed`)
       yield* Effect.logInfo(took(this.#replica.nowMs() - startMs))
     }).pipe(
-      Effect.catchTag("KernelTableError", (error) =>
-        Effect.logError(`the commit was given up: ${error.message}`))
+      Effect.catchTag(
+        "KernelTableError",
+        (error) => Effect.logError(`the commit was given up: ${error.message}`)
+      )
     )
   }
 }

@@ -1,7 +1,9 @@
 /**
- * Answers the command-line client. One scoped fiber per client, so that a slow one delays nobody but itself.
+ * Answers the command-line client. One scoped fiber per client, so that a slow one delays nobody
+ * but itself.
  *
- * Source: specification, "conntrackd: command line …", sections 7 and 8; "The synchronisation engines", section 15.
+ * Source: specification, "conntrackd: command line …", sections 7 and 8; "The synchronisation
+ * engines", section 15.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"

@@ -1,6 +1,6 @@
 /**
- * Puts the actors together. The only export that programs and the simulator need; they differ in the platform they
- * provide and in nothing else.
+ * Puts the actors together. The only export that programs and the simulator need; they differ in
+ * the platform they provide and in nothing else.
  */
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -63,7 +63,10 @@ const bufferTexts = (settings: ReplicaSettings, bytes: number): Effect.Effect<vo
     yield* Effect.logInfo(`netlink event socket buffer size has been set to ${bytes} bytes`)
   })
 
-/** Runs one kernel resync at a time; a further overrun while one is scheduled or runs asks for one more. */
+/**
+ * Runs one kernel resync at a time; a further overrun while one is scheduled or runs asks for one
+ * more.
+ */
 const overrunResync = (
   replica: Replica,
   kernel: KernelTable["Service"],

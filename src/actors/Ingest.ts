@@ -51,8 +51,8 @@ const applyBatch = (replica: Replica, cursor: NlmsgCursor, batch: EventBatch): b
 }
 
 /**
- * Reads events for ever. After an overrun the buffer grows, and the kernel's table is read again a while later; a socket
- * that fails is opened again and the table is read at once.
+ * Reads events for ever. After an overrun the buffer grows, and the kernel's table is read again a
+ * while later; a socket that fails is opened again and the table is read at once.
  */
 export const ingest = (
   replica: Replica,

@@ -1,8 +1,10 @@
 /**
- * Compares the internal cache with the kernel's table: at the start, on request, and after events were lost.
+ * Compares the internal cache with the kernel's table: at the start, on request, and after events
+ * were lost.
  *
- * After an overrun everything in the table is told to peers, and what the cache has and the kernel has not is told as
- * destroyed. A suspect is asked for by a request of its own before it is given up, since a dump is not a snapshot.
+ * After an overrun everything in the table is told to peers, and what the cache has and the kernel
+ * has not is told as destroyed. A suspect is asked for by a request of its own before it is given
+ * up, since a dump is not a snapshot.
  *
  * Source: specification, "The synchronisation engines", sections 6.1 and 15.
  */

@@ -15,8 +15,8 @@ import { decode } from "../core/wire/FlowAttributes.ts"
 import type { MessageHeader } from "../core/wire/MessageHeader.ts"
 import { emptyHeader, MessageType } from "../core/wire/MessageHeader.ts"
 import type { Datagrams } from "../layers/Links.ts"
-import type { Replica } from "./Replica.ts"
 import { reopening } from "./Reopening.ts"
+import type { Replica } from "./Replica.ts"
 
 class Receiver {
   readonly #replica: Replica
@@ -85,7 +85,10 @@ class Receiver {
   }
 }
 
-/** Receives on link `index` for ever. An error of the socket opens it again; the other links are not affected. */
+/**
+ * Receives on link `index` for ever. An error of the socket opens it again; the other links are not
+ * affected.
+ */
 export const linkReceiver = (replica: Replica, index: number): Effect.Effect<never> => {
   const receiver = new Receiver(replica, index)
   const link = replica.links[index]!

@@ -1,4 +1,7 @@
-/** How fast an actor tries again to open what went away: at once, then ever slower, at most every five seconds. */
+/**
+ * How fast an actor tries again to open what went away: at once, then ever slower, at most every
+ * five seconds.
+ */
 import * as Schedule from "effect/Schedule"
 
 export const reopening = Schedule.min([

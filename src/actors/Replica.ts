@@ -1,8 +1,9 @@
 /**
  * The state of one daemon: caches, protocol, what is to be sent. The actors share it.
  *
- * JavaScript runs one thing at a time, so an actor may use all of it within one synchronous step, and nothing of it
- * may be trusted to stand still across a yield. Each part has one owner (see ARCHITECTURE, "The actors").
+ * JavaScript runs one thing at a time, so an actor may use all of it within one synchronous step,
+ * and nothing of it may be trusted to stand still across a yield. Each part has one owner (see
+ * ARCHITECTURE, "The actors").
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -76,7 +77,10 @@ export interface Replica {
   readonly nowMs: () => number
   readonly nowSeconds: () => number
   readonly startedMs: number
-  /** For the watchdog: when an actor last finished a turn, and since when it is in one (0: it is not). */
+  /**
+   * For the watchdog: when an actor last finished a turn, and since when it is in one (0: it is
+   * not).
+   */
   readonly progress: { syncMs: number; ingestSinceMs: number; limitLogged: boolean }
 }
 

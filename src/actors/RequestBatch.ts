@@ -1,4 +1,7 @@
-/** Hot. Requests to the kernel, encoded back to back as `KernelTable.apply` wants them, with the slots they are about. */
+/**
+ * Hot. Requests to the kernel, encoded back to back as `KernelTable.apply` wants them, with the
+ * slots they are about.
+ */
 import { assert } from "../core/assert.ts"
 import type { FlowView } from "../core/model/FlowView.ts"
 import type { RequestOptions } from "../core/netlink/CtnetlinkEncode.ts"
@@ -31,7 +34,10 @@ export class RequestBatch implements Requests {
     return this.count < requestsMax
   }
 
-  /** Empties the batch; the next requests have other numbers, so that no late answer is taken for theirs. */
+  /**
+   * Empties the batch; the next requests have other numbers, so that no late answer is taken for
+   * theirs.
+   */
   clear(): void {
     this.firstSeq = (this.firstSeq + this.count) >>> 0
     this.length = 0
@@ -46,7 +52,10 @@ export class RequestBatch implements Requests {
     this.#add(encodeUpdate(this.#words, this.length, this.#seq(), view, options), slot)
   }
 
-  /** Deletes by tuple and zone, and by id when `withId`: then a later flow of the same tuple is safe. */
+  /**
+   * Deletes by tuple and zone, and by id when `withId`: then a later flow of the same tuple is
+   * safe.
+   */
   delete(view: FlowView, slot: number, withId: boolean): void {
     this.#add(encodeDelete(this.#words, this.length, this.#seq(), view, withId), slot)
   }

@@ -1,4 +1,7 @@
-/** What `conntrackd -s …` answers: the daemon's counters, brought into the shape that `core/text` prints. */
+/**
+ * What `conntrackd -s …` answers: the daemon's counters, brought into the shape that `core/text`
+ * prints.
+ */
 import { Entity } from "../core/protocol/SyncProtocol.ts"
 import type {
   CacheMemory,

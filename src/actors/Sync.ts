@@ -1,11 +1,12 @@
 /**
  * Sends what the protocol has to say, keeps its time, and logs what it noticed.
  *
- * One effect per batch of datagrams, plain code per message. It sleeps on a latch that everybody opens who gave the
- * protocol something to do; a second fiber opens it when the protocol's timer is due.
+ * One effect per batch of datagrams, plain code per message. It sleeps on a latch that everybody
+ * opens who gave the protocol something to do; a second fiber opens it when the protocol's timer is
+ * due.
  */
-import { absurd } from "effect/Function"
 import * as Effect from "effect/Effect"
+import { absurd } from "effect/Function"
 import type { Notice } from "../core/protocol/Notice.ts"
 import type { Outbound } from "../core/protocol/SyncProtocol.ts"
 import { Entity } from "../core/protocol/SyncProtocol.ts"
@@ -13,7 +14,10 @@ import { encode, flowAttributesBytesMax } from "../core/wire/FlowAttributes.ts"
 import { headerBytes, writeControl, writeHeader } from "../core/wire/MessageHeader.ts"
 import type { Replica } from "./Replica.ts"
 
-/** The timer looks again at least this often; a timer that is due is served by the sender within the short sleep. */
+/**
+ * The timer looks again at least this often; a timer that is due is served by the sender within the
+ * short sleep.
+ */
 const longestSleepMs = 1_000
 const shortestSleepMs = 5
 const messageBytesMax = headerBytes + flowAttributesBytesMax

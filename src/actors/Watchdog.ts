@@ -24,7 +24,9 @@ export const watchdog = (
       Effect.andThen(Effect.suspend(() =>
         isAlive(replica)
           ? manager.ping
-          : Effect.logError("the daemon makes no progress; the service manager is not told that it lives")
+          : Effect.logError(
+            "the daemon makes no progress; the service manager is not told that it lives"
+          )
       )),
       Effect.forever
     )

@@ -1,4 +1,7 @@
-/** Statements about our own code. Input (a peer's bytes, a file, the kernel's answer) is never asserted. */
+/**
+ * Statements about our own code. Input (a peer's bytes, a file, the kernel's answer) is never
+ * asserted.
+ */
 export class AssertionError extends Error {
   override readonly name = "AssertionError"
 }

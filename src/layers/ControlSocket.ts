@@ -11,7 +11,10 @@ export class ClientGone extends Schema.TaggedError<ClientGone>()("ClientGone", {
 }
 
 export interface ControlClient {
-  /** The request code: the first four bytes. Fails when the client closes, or says nothing for a while. */
+  /**
+   * The request code: the first four bytes. Fails when the client closes, or says nothing for a
+   * while.
+   */
   readonly request: Effect.Effect<number, ClientGone>
   /** Writes text and waits while the client is slow to read. */
   readonly write: (text: string) => Effect.Effect<void, ClientGone>

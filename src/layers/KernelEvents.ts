@@ -1,7 +1,8 @@
 /**
  * The kernel's conntrack events, in batches of raw netlink bytes.
  *
- * Events that this daemon caused itself (commit, flush) do not appear: the source drops them before they are queued.
+ * Events that this daemon caused itself (commit, flush) do not appear: the source drops them before
+ * they are queued.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"

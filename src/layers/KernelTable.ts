@@ -1,4 +1,7 @@
-/** The kernel's conntrack table: requests in batches, and dumps. Bytes in, bytes out; the codecs are in core. */
+/**
+ * The kernel's conntrack table: requests in batches, and dumps. Bytes in, bytes out; the codecs are
+ * in core.
+ */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

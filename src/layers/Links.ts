@@ -3,7 +3,9 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { LinkOpenError, LinkReceiveError } from "./LinkError.ts"
 
-/** Datagrams back to back in one buffer: number i ends at `ends[i]` and begins where i - 1 ended. */
+/**
+ * Datagrams back to back in one buffer: number i ends at `ends[i]` and begins where i - 1 ended.
+ */
 export interface Datagrams {
   readonly bytes: Uint8Array
   readonly ends: Int32Array
@@ -28,7 +30,10 @@ export interface Link {
   /** The interface's maximum transmission unit when the link was opened. */
   readonly mtuBytes: number
   readonly counters: LinkCounters
-  /** Everything received since the last pull, oldest first; valid until the next pull. Waits when there is nothing. */
+  /**
+   * Everything received since the last pull, oldest first; valid until the next pull. Waits when
+   * there is nothing.
+   */
   readonly pull: Effect.Effect<Datagrams, LinkReceiveError>
   /** Sends all, in order. What the socket refuses is counted in `sendErrors` and lost. */
   readonly send: (datagrams: Datagrams) => Effect.Effect<void>
@@ -36,4 +41,6 @@ export interface Link {
   readonly reopen: Effect.Effect<void, LinkOpenError>
 }
 
-export class Links extends Context.Service<Links, ReadonlyArray<Link>>()("conntrackd/layers/Links") {}
+export class Links
+  extends Context.Service<Links, ReadonlyArray<Link>>()("conntrackd/layers/Links")
+{}

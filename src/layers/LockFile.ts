@@ -5,7 +5,10 @@ export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", {
   path: Schema.String,
   ownerPid: Schema.Int
 }) {
-  /** Upstream's words, which tools look for. Source: specification, "conntrackd: command line …", 2.5. */
+  /**
+   * Upstream's words, which tools look for. Source: specification, "conntrackd: command line …",
+   * 2.5.
+   */
   override get message(): string {
     const owner = this.ownerPid > 0 ? ` (held by process ${this.ownerPid})` : ""
     return `lockfile \`${this.path}' exists, perhaps conntrackd already running?${owner}`

@@ -1,9 +1,10 @@
 /**
  * When to read a socket: at once while little happens, in pauses while much does.
  *
- * Waking up costs far more than handling an event. Below about a thousand items a second each is handled as it comes,
- * since latency is what counts there. Above, the socket is drained every few milliseconds, the longer the busier, until
- * three drains in a row found nothing. A drain that filled its buffer is followed by the next without a pause.
+ * Waking up costs far more than handling an event. Below about a thousand items a second each is
+ * handled as it comes, since latency is what counts there. Above, the socket is drained every few
+ * milliseconds, the longer the busier, until three drains in a row found nothing. A drain that
+ * filled its buffer is followed by the next without a pause.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -21,13 +22,19 @@ const emptyDrainsMax = 3
 export interface Source {
   /** Waits until there is something to read. */
   readonly readable: Effect.Effect<void>
-  /** Reads what is there, without waiting: the number of items, 0 for none. Negative: something to report. */
+  /**
+   * Reads what is there, without waiting: the number of items, 0 for none. Negative: something to
+   * report.
+   */
   readonly drain: () => number
   /** A drain of this many items filled the buffer: there is more. */
   readonly drainMax: number
 }
 
-/** An effect that waits for items and says how many it drained (never 0). Each call of this function has its own pace. */
+/**
+ * An effect that waits for items and says how many it drained (never 0). Each call of this function
+ * has its own pace.
+ */
 export const moderated = (source: Source): Effect.Effect<number> => {
   let windowStartMs = 0
   let windowItems = 0

@@ -1,9 +1,9 @@
 /**
  * Runs the daemon's actors and reports the first that ends.
  *
- * A forked fiber that fails is silent by itself, so actors are started here and nowhere else, and the program waits on
- * `join`. A typed failure is the actor's own business (it retries); what reaches the supervisor is a defect or a failure
- * it had no answer to, and ends the daemon.
+ * A forked fiber that fails is silent by itself, so actors are started here and nowhere else, and
+ * the program waits on `join`. A typed failure is the actor's own business (it retries); what
+ * reaches the supervisor is a defect or a failure it had no answer to, and ends the daemon.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

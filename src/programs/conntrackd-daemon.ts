@@ -1,10 +1,14 @@
 /**
- * `conntrackd` as a daemon: reads the configuration, takes the lock, opens the world and runs until it is stopped.
+ * `conntrackd` as a daemon: reads the configuration, takes the lock, opens the world and runs until
+ * it is stopped.
  *
- * A Node process cannot fork, so `-d` starts a second, detached copy with the same command line; the first waits until
- * the copy is ready and passes on what it says before that.
+ * A Node process cannot fork, so `-d` starts a second, detached copy with the same command line;
+ * the first waits until the copy is ready and passes on what it says before that.
  *
  * Source: specification, "conntrackd: command line …", sections 3, 4 and 11.
+ *
+ * This is the program's edge: it alone reads the environment, and puts the layers together.
+ * @effect-diagnostics globalDate:off processEnv:off strictEffectProvide:off
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -25,6 +29,7 @@ import * as ControlSocketUnix from "../layers/live/ControlSocketUnix.ts"
 import * as InterfacesNetlink from "../layers/live/InterfacesNetlink.ts"
 import * as KernelNetlink from "../layers/live/KernelNetlink.ts"
 import * as LinkUdp from "../layers/live/LinkUdp.ts"
+import { localTimeOf } from "../layers/live/LocalTime.ts"
 import { lockFile } from "../layers/live/LockFileNative.ts"
 import * as LogFile from "../layers/live/LogFile.ts"
 import type { DatagramOptions, NativeAddon } from "../layers/live/NativeAddon.ts"
@@ -39,7 +44,7 @@ const detachedVariable = "CONNTRACKD_DETACHED"
 const umask = 0o177
 
 const complain = (level: "warning" | "error", text: string): void => {
-  process.stderr.write(formatLogLine(LogFile.localTimeOf(new Date()), process.pid, level, text))
+  process.stderr.write(formatLogLine(localTimeOf(new Date()), process.pid, level, text))
 }
 
 /** The settings, or an exit status after saying what is wrong. */
@@ -70,7 +75,10 @@ const readSettings = (path: string, isQuiet: boolean): Settings | number => {
   return 1
 }
 
-/** Starts the copy and ends with its fate: 0 once it is ready, its own status when it gives up before. */
+/**
+ * Starts the copy and ends with its fate: 0 once it is ready, its own status when it gives up
+ * before.
+ */
 const startDetached = (): Promise<number> =>
   new Promise((done) => {
     const copy = spawn(process.execPath, process.argv.slice(1), {
@@ -150,7 +158,9 @@ const platform = (addon: NativeAddon, settings: Settings) => {
   )
 }
 
-/** Completes when the process is asked to end. SIGHUP and its like do not kill a firewall's daemon. */
+/**
+ * Completes when the process is asked to end. SIGHUP and its like do not kill a firewall's daemon.
+ */
 const stopSignal: Effect.Effect<void> = Effect.callback<void>((resume) => {
   const stop = () => resume(Effect.void)
   const ignore = () => {}

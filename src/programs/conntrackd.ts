@@ -5,6 +5,8 @@
  * when it is wanted (see `DaemonMain.ts`).
  *
  * Source: specification, "Command line, life cycle …", sections 1 and 2.
+ *
+ * @effect-diagnostics globalDate:off
  */
 import * as Result from "effect/Result"
 import { parseArguments } from "../core/control/ConntrackdArguments.ts"

@@ -1,7 +1,8 @@
 /**
  * The control socket as a UNIX stream socket (mode 0600).
  *
- * A silent client is disconnected after a while and a slow one is waited for by its own fiber: nobody blocks the daemon.
+ * A silent client is disconnected after a while and a slow one is waited for by its own fiber:
+ * nobody blocks the daemon.
  *
  * Source: specification, "conntrackd: command line …", section 7.
  */
@@ -76,8 +77,11 @@ const listen = (path: string, onSocket: (socket: net.Socket) => void) =>
       // It is usually not there. When it cannot be removed, listening says why.
     }
     const server = net.createServer({ allowHalfOpen: true }, onSocket)
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      resume(Effect.fail(new ControlSocketError({ path, code: error.code ?? error.message }))))
+    server.once(
+      "error",
+      (error: NodeJS.ErrnoException) =>
+        resume(Effect.fail(new ControlSocketError({ path, code: error.code ?? error.message })))
+    )
     // The mode follows the umask, 0177, which the program has set.
     server.listen({ path, backlog: waitingMax }, () => resume(Effect.succeed(server)))
   })

@@ -1,4 +1,7 @@
-/** Conntrack events from a netlink socket: subscribed to new, update and destroy, without those of our own requests. */
+/**
+ * Conntrack events from a netlink socket: subscribed to new, update and destroy, without those of
+ * our own requests.
+ */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { ownEventsFilter } from "../../core/netlink/EventFilter.ts"
@@ -76,11 +79,14 @@ export const open = (
       }),
       growBuffer: Effect.sync(() => {
         const wanted = handle.receiveBufferBytes() * 2
-        if (wanted > options.bufferMaxBytes) return false
+        if (wanted > options.bufferMaxBytes) {
+          return false
+        }
         bufferBytes = wanted
         return handle.setReceiveBuffer(wanted >>> 1) >= 0
       }),
-      bufferBytes: () => Math.max(0, handle.receiveBufferBytes())
+      bufferBytes: () =>
+        Math.max(0, handle.receiveBufferBytes())
     })
   })
 

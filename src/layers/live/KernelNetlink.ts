@@ -1,4 +1,7 @@
-/** Both kernel services: the event socket must know the port of the request socket, to leave out what we did ourselves. */
+/**
+ * Both kernel services: the event socket must know the port of the request socket, to leave out
+ * what we did ourselves.
+ */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,7 +1,16 @@
-/** Requests and dumps on netlink sockets of their own. The kernel executes requests while they are sent. */
+/**
+ * Requests and dumps on netlink sockets of their own. The kernel executes requests while they are
+ * sent.
+ */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { NetlinkOption, NetlinkProtocol, NlmsgCursor, NlmsgType, solNetlink } from "../../core/netlink/Nlmsg.ts"
+import {
+  NetlinkOption,
+  NetlinkProtocol,
+  NlmsgCursor,
+  NlmsgType,
+  solNetlink
+} from "../../core/netlink/Nlmsg.ts"
 import type { Answers, DumpCursor, Requests } from "../KernelTable.ts"
 import { KernelTable, KernelTableError, requestsMax } from "../KernelTable.ts"
 import { errnoName } from "./ErrnoName.ts"

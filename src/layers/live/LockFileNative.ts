@@ -1,4 +1,7 @@
-/** A lock file that the kernel unlocks when its owner dies: what a dead daemon left behind does not block. */
+/**
+ * A lock file that the kernel unlocks when its owner dies: what a dead daemon left behind does not
+ * block.
+ */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { unlinkSync } from "node:fs"

@@ -6,14 +6,16 @@
  * Source: specification, "conntrackd: command line …", section 10.
  */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import { closeSync, openSync, writeSync } from "node:fs"
-import type { LocalTime, LogLevel } from "../../core/text/LogLine.ts"
+import type { LogLevel } from "../../core/text/LogLine.ts"
 import { formatEntryLine, formatLogLine, goesToStderr } from "../../core/text/LogLine.ts"
 import { LogSink } from "../LogSink.ts"
+import { localTimeAt, localTimeOf } from "./LocalTime.ts"
 
 /** Upstream's words, without prefix. Source: specification, "conntrackd.conf", section 9. */
 export class LogFileError extends Schema.TaggedError<LogFileError>()("LogFileError", {
@@ -24,16 +26,6 @@ export class LogFileError extends Schema.TaggedError<LogFileError>()("LogFileErr
     return `ERROR: can't open logfile \`${this.path}'.Reason: ${this.reason}`
   }
 }
-
-export const localTimeOf = (date: Date): LocalTime => ({
-  year: date.getFullYear(),
-  month: date.getMonth(),
-  day: date.getDate(),
-  weekday: date.getDay(),
-  hours: date.getHours(),
-  minutes: date.getMinutes(),
-  seconds: date.getSeconds()
-})
 
 const levelOf = (level: string): LogLevel => {
   switch (level) {
@@ -94,8 +86,8 @@ export const layer = (options: LogOptions): Layer.Layer<LogSink, LogFileError> =
       LogSink,
       LogSink.of({
         flow: (text) =>
-          Effect.sync(() => {
-            if (fd !== undefined) writeQuietly(fd, formatEntryLine(localTimeOf(new Date()), text))
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            if (fd !== undefined) writeQuietly(fd, formatEntryLine(localTimeAt(now), text))
           })
       })
     )

@@ -1,7 +1,8 @@
 /**
  * Notifications to systemd.
  *
- * Source: sd_notify(3), sd_watchdog_enabled(3); specification, "conntrackd: command line …", section 11.
+ * Source: sd_notify(3), sd_watchdog_enabled(3); specification, "conntrackd: command line …",
+ * section 11.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
