@@ -113,15 +113,17 @@ const installPackages = () => {
   if (left !== undefined) throw new SetupFailed(`npm ci ended well, but ${left}`)
 }
 
-/** Installs missing Debian packages as root; otherwise names them, and fails when it must. */
-const installTools = (names) => {
-  const missing = names
+/** Those of the named tools that have a program missing. */
+const missingOf = (names) =>
+  names
     .map((name) => tools[name])
     .filter(({ programs }) => programs.some((program) => !isInstalled(program)))
-  if (missing.length === 0) return
-  const packages = missing.flatMap((tool) => tool.packages)
-  const isRoot = process.getuid?.() === 0
-  if (isRoot && isInstalled("apt-get")) {
+
+/** Installs missing Debian packages as root; otherwise names them, and fails when it must. */
+const installTools = (names) => {
+  const packages = missingOf(names).flatMap((tool) => tool.packages)
+  if (packages.length === 0) return
+  if (process.getuid?.() === 0 && isInstalled("apt-get")) {
     say(`installing Debian packages: ${packages.join(" ")}`)
     const env = { DEBIAN_FRONTEND: "noninteractive" }
     withoutServices(() => {
@@ -129,11 +131,13 @@ const installTools = (names) => {
       const install = ["-qq", "install", "--yes", "--no-install-recommends", ...packages]
       run("apt-get install", "apt-get", install, env)
     })
-    return
+  } else {
+    say(`please install: ${packages.join(" ")} (Debian packages; as root this is done for you)`)
   }
-  const essential = missing.filter((tool) => tool.essential).flatMap((tool) => tool.packages)
-  say(`please install: ${packages.join(" ")} (Debian packages; as root this is done for you)`)
-  if (essential.length > 0) throw new SetupFailed(`nothing works without ${essential.join(", ")}`)
+  const essential = missingOf(names).filter((tool) => tool.essential)
+  if (essential.length === 0) return
+  const programs = essential.flatMap((tool) => tool.programs)
+  throw new SetupFailed(`nothing works without ${programs.join(" and ")}`)
 }
 
 /** Debian starts the services it installs, unless this file forbids it. */
