@@ -1,0 +1,196 @@
+/**
+ * The story that the demo tells: a firewall dies, the other one takes over.
+ *
+ * Told twice, from a fresh start: with the whole take-over, and without its commit. Everything else
+ * is the same, so the difference is what conntrackd does.
+ */
+import * as Effect from "effect/Effect"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { DemoFailed, kill, runIn } from "./Command.ts"
+import * as Daemon from "./Daemon.ts"
+import { countByKind, dedicatedLink, kinds, shares } from "./Kinds.ts"
+import * as Report from "./Report.ts"
+import { loadRules, unknownPackets } from "./Rules.ts"
+import { buildTopology, pullCables, takeAddresses, type Topology } from "./Topology.ts"
+import { startTraffic, type Traffic, waitUntil } from "./Traffic.ts"
+
+export interface Outcome {
+  /** By kind, as the other lists. */
+  readonly opened: ReadonlyArray<number>
+  readonly replicated: ReadonlyArray<number>
+  readonly survived: ReadonlyArray<number>
+  /** Milliseconds until the last survivor carried data; the whole wait when some did not. */
+  readonly waitedMs: number
+}
+
+export interface Plan {
+  readonly connections: number
+  /** Whether the take-over puts the replicated states into the kernel. */
+  readonly commits: boolean
+  /** How long the connections have to show that they are alive. */
+  readonly waitMaxMs: number
+}
+
+const openMaxMs = 15_000
+const replicateMaxMs = 10_000
+
+const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((a, b) => a + b, 0)
+
+const temporaryDirectory = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "conntrackd-demo-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+const openConnections = (traffic: Traffic, total: number) =>
+  Report.step("connections through fw1", (show) =>
+    Effect.gen(function*() {
+      traffic.open(shares(total))
+      const isDone = yield* waitUntil(
+        () => traffic.opened >= total,
+        openMaxMs,
+        () => show(`${traffic.opened} of ${total} open, data on all of them`)
+      )
+      if (!isDone) {
+        const message = `only ${traffic.opened} of ${total} connections could be opened`
+        return yield* new DemoFailed({ message: [message, ...traffic.reasons()].join("\n") })
+      }
+    }))
+
+/** Waits until the backup knows every connection as established. */
+const awaitReplication = (daemon: Daemon.Daemon, total: number) =>
+  Report.step("external cache of fw2 fills", (show) =>
+    Effect.gen(function*() {
+      const deadline = performance.now() + replicateMaxMs
+      const samples: Array<number> = []
+      while (samples.at(-1) !== total && performance.now() < deadline) {
+        samples.push(yield* Daemon.externalEntries(daemon))
+        show(`${samples.slice(-4).join(" → ")} entries`)
+      }
+      let ports = yield* Daemon.establishedPorts(daemon)
+      while (ports.length < total && performance.now() < deadline) {
+        yield* Effect.sleep(200)
+        ports = yield* Daemon.establishedPorts(daemon)
+      }
+      show(`${samples.slice(-4).join(" → ")} entries, ${ports.length} established`)
+      if (ports.length !== total) {
+        const message = `fw2 knows ${ports.length} of ${total} established connections`
+        return yield* new DemoFailed({ message })
+      }
+      return countByKind(ports)
+    }))
+
+const takeOver = (
+  topology: Topology,
+  daemon: Daemon.Daemon,
+  directory: string,
+  commits: boolean
+) =>
+  Effect.gen(function*() {
+    yield* Report.step("fw2 takes the addresses", () => takeAddresses(topology.fw2))
+    const title = commits ? "primary-backup.sh primary" : "the same without its commit"
+    yield* Report.step(title, (show) =>
+      Effect.gen(function*() {
+        const { requests } = yield* Daemon.takeOver(daemon, directory, commits ? undefined : "-c")
+        show(requests.map((each) => `${each.letter} ${each.seconds.toFixed(2)}`).join("  "))
+      }))
+  })
+
+const awaitSurvivors = (traffic: Traffic, total: number, waitMaxMs: number) =>
+  Report.step("fresh data in both directions", (show) =>
+    Effect.gen(function*() {
+      const begin = performance.now()
+      traffic.probe()
+      yield* waitUntil(
+        () => traffic.alive >= total,
+        waitMaxMs,
+        () => show(`on ${traffic.alive} of ${total} connections`)
+      )
+      return { survived: traffic.aliveByKind(), waitedMs: performance.now() - begin }
+    }))
+
+/** New connections show that the way through fw2 works, whatever became of the old ones. */
+const openFreshConnections = (traffic: Traffic) =>
+  Report.step("new connections through fw2", (show) =>
+    Effect.gen(function*() {
+      const before = traffic.opened
+      traffic.open(kinds.map(() => 1))
+      const isDone = yield* waitUntil(() => traffic.opened >= before + kinds.length, openMaxMs)
+      show(`${traffic.opened - before} of ${kinds.length} open`)
+      if (!isDone) return yield* new DemoFailed({ message: "nothing passes through fw2" })
+    }))
+
+/** What fw2's kernel and the ends say about connections that should have survived. */
+const explainLosses = (topology: Topology, traffic: Traffic) =>
+  Effect.gen(function*() {
+    for (const reason of traffic.reasons()) Report.line(`    ${reason}`)
+    const packets = yield* unknownPackets(topology.fw2)
+    Report.line(`    ${packets} packets of unknown connections were dropped by fw2`)
+    const entries = yield* Effect.result(runIn(topology.fw2, "conntrack", ["-L", "-p", "tcp"]))
+    if (entries._tag === "Failure") return
+    const lines = entries.success.trimEnd().split("\n")
+    Report.line(`    ${lines.length} TCP entries in the kernel of fw2, for example:`)
+    for (const entry of lines.slice(0, 3)) Report.line(`      ${entry}`)
+  })
+
+const showLogs = (daemons: ReadonlyArray<readonly [string, Daemon.Daemon]>) =>
+  Effect.sync(() => {
+    for (const [name, daemon] of daemons) {
+      Report.line(`\n  the daemon of ${name} said:`)
+      for (const text of Daemon.logOf(daemon).slice(-30)) Report.line(`    ${text}`)
+    }
+  })
+
+/** Tells the story once, in namespaces whose names begin with `prefix`. */
+export const failOver = (prefix: string, plan: Plan): Effect.Effect<Outcome, DemoFailed> =>
+  Effect.scoped(
+    Effect.gen(function*() {
+      const total = plan.connections
+      const directory = yield* temporaryDirectory
+      const topology = yield* Report.step(
+        "client, fw1, fw2 and server",
+        (show) =>
+          Effect.gen(function*() {
+            const built = yield* buildTopology(prefix)
+            yield* Effect.all([loadRules(built.fw1), loadRules(built.fw2)], { concurrency: 2 })
+            yield* takeAddresses(built.fw1)
+            show("strict rules, addresses on fw1")
+            return built
+          })
+      )
+      const { fw1: own, fw2: peer } = dedicatedLink
+      const fw1 = yield* Daemon.startDaemon(topology.fw1, directory, "fw1", own, peer)
+      const fw2 = yield* Daemon.startDaemon(topology.fw2, directory, "fw2", peer, own)
+      const run = Effect.gen(function*() {
+        const traffic = yield* Report.step(
+          "a daemon on each firewall",
+          (show) =>
+            Effect.gen(function*() {
+              const [started] = yield* Effect.all(
+                [startTraffic(topology), Daemon.answers(fw1), Daemon.answers(fw2)],
+                { concurrency: 3 }
+              )
+              show("FTFW over the dedicated link")
+              return started
+            })
+        )
+        yield* openConnections(traffic, total)
+        const replicated = yield* awaitReplication(fw2, total)
+        yield* Report.step("fw1 dies", (show) =>
+          Effect.gen(function*() {
+            yield* kill(fw1.process)
+            yield* pullCables(topology.fw1)
+            show("daemon killed, all cables dead")
+          }))
+        yield* takeOver(topology, fw2, directory, plan.commits)
+        const { survived, waitedMs } = yield* awaitSurvivors(traffic, total, plan.waitMaxMs)
+        const isLossy = plan.commits && sum(survived) < total
+        if (isLossy) yield* explainLosses(topology, traffic)
+        if (isLossy) yield* showLogs([["fw2", fw2]])
+        if (!plan.commits) yield* openFreshConnections(traffic)
+        return { opened: shares(total), replicated, survived, waitedMs }
+      })
+      return yield* Effect.tapError(run, () => showLogs([["fw1", fw1], ["fw2", fw2]]))
+    })
+  )

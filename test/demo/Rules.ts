@@ -1,0 +1,77 @@
+/**
+ * The rules of both firewalls: as strict as connection tracking can be.
+ *
+ * A packet passes only as part of a connection whose state the kernel knows, or as the SYN of a new
+ * one. So a connection survives a failover only when its state was there before its packets.
+ *
+ * Source: nft(8); the kernel's documentation of nf_conntrack sysctls.
+ */
+import * as Effect from "effect/Effect"
+import { type DemoFailed, runIn } from "./Command.ts"
+import { inside, kinds, outside } from "./Kinds.ts"
+import { setSysctls } from "./Topology.ts"
+
+const portOf = (name: string): number => kinds.find((kind) => kind.name === name)!.port
+
+const ports = kinds.map((kind) => kind.port).join(", ")
+
+const rules = `
+table inet demo {
+  counter invalid { }
+  counter midstream { }
+
+  chain untracked-in {
+    type filter hook prerouting priority raw
+    iifname "sync" notrack
+  }
+  chain untracked-out {
+    type filter hook output priority raw
+    oifname "sync" notrack
+  }
+
+  chain destination {
+    type nat hook prerouting priority dstnat
+    ip daddr ${inside.service4} tcp dport ${portOf("IPv4 DNAT")} dnat ip to ${outside.server4}
+    ip6 daddr ${inside.service6} tcp dport ${portOf("IPv6 DNAT")} dnat ip6 to ${outside.server6}
+  }
+  chain source {
+    type nat hook postrouting priority srcnat
+    ip daddr ${outside.server4} tcp dport ${portOf("IPv4 SNAT")} snat ip to ${outside.source4}
+    ip6 daddr ${outside.server6} tcp dport ${portOf("IPv6 SNAT")} snat ip6 to ${outside.source6}
+  }
+
+  chain forward {
+    type filter hook forward priority filter; policy drop
+    ct state invalid counter name invalid drop
+    ct state new tcp flags & (fin | syn | rst | ack) != syn counter name midstream drop
+    ct state established,related accept
+    ct state new tcp dport { ${ports} } accept
+  }
+
+  chain input {
+    type filter hook input priority filter; policy drop
+    iifname { "lo", "sync" } accept
+    meta l4proto ipv6-icmp accept
+    ct state invalid counter name invalid drop
+    ct state new tcp flags & (fin | syn | rst | ack) != syn counter name midstream drop
+  }
+}
+`
+
+/** Loads the rules and makes TCP tracking strict. */
+export const loadRules = (firewall: string): Effect.Effect<void, DemoFailed> =>
+  Effect.gen(function*() {
+    yield* runIn(firewall, "nft", ["-f", "-"], { input: rules })
+    // These exist only when the rules have made the kernel track connections.
+    yield* setSysctls(firewall, [
+      "net/netfilter/nf_conntrack_tcp_be_liberal=0",
+      "net/netfilter/nf_conntrack_tcp_loose=0"
+    ])
+  })
+
+/** Packets that were dropped because nothing is known of their connection. */
+export const unknownPackets = (firewall: string): Effect.Effect<number, DemoFailed> =>
+  Effect.map(
+    runIn(firewall, "nft", ["list", "counters", "table", "inet", "demo"]),
+    (text) => [...text.matchAll(/packets (\d+)/g)].reduce((sum, match) => sum + Number(match[1]), 0)
+  )
