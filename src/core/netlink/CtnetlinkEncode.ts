@@ -35,8 +35,8 @@ import { hasPorts, isIcmp, mirroredPorts, Translation, translationOf } from "./C
 import { closeNest, putByte, putHalf, putWord, putWords } from "./Nlattr.ts"
 import { beginMessage, CtType, finishMessage, Flag } from "./Nlmsg.ts"
 
-/** Bytes of the longest request: a create of an IPv6 flow with every attribute has 616. */
-export const requestBytesMax = 704
+/** Bytes of the longest request: a create of a TCP flow over IPv6 with every attribute. */
+export const requestBytesMax = 620
 
 export interface RequestOptions {
   /** Lifetime that the kernel shall give the flow; -1: not sent, and a create is then refused. */
