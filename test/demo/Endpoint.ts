@@ -22,6 +22,7 @@ export type Command =
     readonly first: number
     readonly count: number
   }
+  | { readonly do: "watch" }
   | { readonly do: "probe" }
 
 export interface Report {
@@ -31,6 +32,8 @@ export interface Report {
   readonly opened?: ReadonlyArray<number>
   /** Connections that have answered a question asked after the last probe. */
   readonly alive?: ReadonlyArray<number>
+  /** Longest time since the last `watch` in which one of the living had heard nothing. */
+  readonly silenceMs?: number
   /** Connections that ended, each with its reason. */
   readonly ended?: ReadonlyArray<readonly [id: number, why: string]>
 }
@@ -43,10 +46,13 @@ interface Connection {
   answered: number
   /** An answer from this number on shows that the connection is alive. */
   fresh: number
+  heardAtMs: number
+  silenceMs: number
 }
 
-const waveMs = 40
-const waveConnections = 12
+/** A wave is this many connections of each kind: slow enough to see the caches fill. */
+const waveConnections = 4
+const waveMs = 80
 const reportEveryMs = 40
 const askEveryMs = 500
 const turns = 10
@@ -57,6 +63,7 @@ const connections = new Set<Connection>()
 let opened: Array<number> = []
 let alive: Array<number> = []
 let ended: Array<readonly [number, string]> = []
+let silenceMs = 0
 
 const say = (report: Report): void => {
   process.stdout.write(JSON.stringify(report) + "\n")
@@ -81,6 +88,7 @@ const handleAnswer = (connection: Connection, number: number): void => {
   if (number === 1) opened.push(connection.id)
   if (number >= connection.fresh) {
     alive.push(connection.id)
+    silenceMs = Math.max(silenceMs, connection.silenceMs)
     connection.fresh = Infinity
   }
 }
@@ -103,11 +111,23 @@ const handleLine = (connection: Connection, line: string): void => {
 }
 
 const handleConnection = (socket: Socket, id: number): Connection => {
-  const connection = { socket, id, received: "", asked: 0, answered: 0, fresh: Infinity }
+  const connection = {
+    socket,
+    id,
+    received: "",
+    asked: 0,
+    answered: 0,
+    fresh: Infinity,
+    heardAtMs: performance.now(),
+    silenceMs: 0
+  }
   connections.add(connection)
   socket.setNoDelay(true)
   socket.setEncoding("latin1")
   socket.on("data", (text: string) => {
+    const nowMs = performance.now()
+    connection.silenceMs = Math.max(connection.silenceMs, nowMs - connection.heardAtMs)
+    connection.heardAtMs = nowMs
     const lines = (connection.received + text).split("\n")
     connection.received = lines.pop()!
     for (const line of lines) handleLine(connection, line)
@@ -138,6 +158,14 @@ const listen = async (ports: ReadonlyArray<number>): Promise<void> => {
   say({ listening: true })
 }
 
+const watch = (): void => {
+  silenceMs = 0
+  for (const connection of connections) {
+    connection.heardAtMs = performance.now()
+    connection.silenceMs = 0
+  }
+}
+
 const probe = (): void => {
   for (const connection of connections) {
     connection.fresh = connection.asked + 1
@@ -151,6 +179,8 @@ const handleCommand = (command: Command): void => {
       return void listen(command.ports)
     case "open":
       return open(command.address, command.port, command.first, command.count)
+    case "watch":
+      return watch()
     case "probe":
       return probe()
   }
@@ -167,7 +197,7 @@ const askSome = (): void => {
 
 const reportNews = (): void => {
   if (opened.length + alive.length + ended.length === 0) return
-  say({ opened, alive, ended })
+  say({ opened, alive, ended, silenceMs })
   opened = []
   alive = []
   ended = []

@@ -5,6 +5,7 @@
  * is the same, so the difference is what conntrackd does.
  */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -34,7 +35,8 @@ export interface Plan {
 }
 
 const openMaxMs = 15_000
-const replicateMaxMs = 10_000
+const replicateMaxMs = 8_000
+const samplesShown = 4
 
 const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((a, b) => a + b, 0)
 
@@ -43,6 +45,12 @@ const temporaryDirectory = Effect.acquireRelease(
   (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )
 
+/** Asks the backup how many states it has, again and again, until it has all of them. */
+const sampleCache = (daemon: Daemon.Daemon, total: number, samples: Array<number>) =>
+  Effect.gen(function*() {
+    while (samples.at(-1) !== total) samples.push(yield* Daemon.externalEntries(daemon))
+  })
+
 const openConnections = (traffic: Traffic, total: number) =>
   Report.step("connections through fw1", (show) =>
     Effect.gen(function*() {
@@ -50,7 +58,7 @@ const openConnections = (traffic: Traffic, total: number) =>
       const isDone = yield* waitUntil(
         () => traffic.opened >= total,
         openMaxMs,
-        () => show(`${traffic.opened} of ${total} open, data on all of them`)
+        () => show(`${traffic.opened} of ${total} open, all carry data`)
       )
       if (!isDone) {
         const message = `only ${traffic.opened} of ${total} connections could be opened`
@@ -58,22 +66,30 @@ const openConnections = (traffic: Traffic, total: number) =>
       }
     }))
 
-/** Waits until the backup knows every connection as established. */
-const awaitReplication = (daemon: Daemon.Daemon, total: number) =>
-  Report.step("external cache of fw2 fills", (show) =>
+/** A few of the samples, evenly chosen, with the last one. */
+const excerpt = (samples: ReadonlyArray<number>): string => {
+  const stride = Math.max(1, Math.ceil((samples.length - 1) / samplesShown))
+  const last = samples.length - 1
+  return samples.filter((_, index) => (last - index) % stride === 0).join(" → ")
+}
+
+/** Waits until the backup knows every connection as established; their number by kind. */
+const awaitReplication = (
+  daemon: Daemon.Daemon,
+  total: number,
+  sampling: Fiber.Fiber<void, DemoFailed>,
+  samples: ReadonlyArray<number>
+) =>
+  Report.step("external cache of fw2", (show) =>
     Effect.gen(function*() {
+      yield* Effect.timeoutOption(Fiber.join(sampling), replicateMaxMs)
       const deadline = performance.now() + replicateMaxMs
-      const samples: Array<number> = []
-      while (samples.at(-1) !== total && performance.now() < deadline) {
-        samples.push(yield* Daemon.externalEntries(daemon))
-        show(`${samples.slice(-4).join(" → ")} entries`)
-      }
       let ports = yield* Daemon.establishedPorts(daemon)
-      while (ports.length < total && performance.now() < deadline) {
+      while (ports.length !== total && performance.now() < deadline) {
         yield* Effect.sleep(200)
         ports = yield* Daemon.establishedPorts(daemon)
       }
-      show(`${samples.slice(-4).join(" → ")} entries, ${ports.length} established`)
+      show(`${excerpt(samples)} entries`)
       if (ports.length !== total) {
         const message = `fw2 knows ${ports.length} of ${total} established connections`
         return yield* new DemoFailed({ message })
@@ -97,16 +113,19 @@ const takeOver = (
       }))
   })
 
+/** Counts the connections that carry fresh data in both directions. */
 const awaitSurvivors = (traffic: Traffic, total: number, waitMaxMs: number) =>
-  Report.step("fresh data in both directions", (show) =>
+  Report.step("the connections afterwards", (show) =>
     Effect.gen(function*() {
       const begin = performance.now()
       traffic.probe()
-      yield* waitUntil(
+      const livesOn = yield* waitUntil(
         () => traffic.alive >= total,
         waitMaxMs,
-        () => show(`on ${traffic.alive} of ${total} connections`)
+        () => show(`fresh data on ${traffic.alive} of ${total}`)
       )
+      const silence = `silent ${(traffic.silenceMs / 1e3).toFixed(1)} s`
+      show(`fresh data on ${traffic.alive} of ${total}${livesOn ? `, ${silence}` : ""}`)
       return { survived: traffic.aliveByKind(), waitedMs: performance.now() - begin }
     }))
 
@@ -117,12 +136,12 @@ const openFreshConnections = (traffic: Traffic) =>
       const before = traffic.opened
       traffic.open(kinds.map(() => 1))
       const isDone = yield* waitUntil(() => traffic.opened >= before + kinds.length, openMaxMs)
-      show(`${traffic.opened - before} of ${kinds.length} open`)
+      if (isDone) show(`${traffic.opened - before} of ${kinds.length} open: the way is free`)
       if (!isDone) return yield* new DemoFailed({ message: "nothing passes through fw2" })
     }))
 
-/** What fw2's kernel and the ends say about connections that should have survived. */
-const explainLosses = (topology: Topology, traffic: Traffic) =>
+/** What fw2's kernel and both ends say about connections that did not do what they should. */
+const explain = (topology: Topology, traffic: Traffic) =>
   Effect.gen(function*() {
     for (const reason of traffic.reasons()) Report.line(`    ${reason}`)
     const packets = yield* unknownPackets(topology.fw2)
@@ -175,8 +194,11 @@ export const failOver = (prefix: string, plan: Plan): Effect.Effect<Outcome, Dem
               return started
             })
         )
+        const samples: Array<number> = []
+        const sampling = yield* Effect.forkScoped(sampleCache(fw2, total, samples))
         yield* openConnections(traffic, total)
-        const replicated = yield* awaitReplication(fw2, total)
+        const replicated = yield* awaitReplication(fw2, total, sampling, samples)
+        traffic.watch()
         yield* Report.step("fw1 dies", (show) =>
           Effect.gen(function*() {
             yield* kill(fw1.process)
@@ -185,9 +207,10 @@ export const failOver = (prefix: string, plan: Plan): Effect.Effect<Outcome, Dem
           }))
         yield* takeOver(topology, fw2, directory, plan.commits)
         const { survived, waitedMs } = yield* awaitSurvivors(traffic, total, plan.waitMaxMs)
-        const isLossy = plan.commits && sum(survived) < total
-        if (isLossy) yield* explainLosses(topology, traffic)
-        if (isLossy) yield* showLogs([["fw2", fw2]])
+        if (sum(survived) !== (plan.commits ? total : 0)) {
+          yield* explain(topology, traffic)
+          yield* showLogs([["fw2", fw2]])
+        }
         if (!plan.commits) yield* openFreshConnections(traffic)
         return { opened: shares(total), replicated, survived, waitedMs }
       })

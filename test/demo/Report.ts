@@ -17,9 +17,9 @@ export const dim = paint("2")
 export const green = paint("32")
 export const red = paint("31")
 
-const width = 78
-const titleWidth = 40
-const timeWidth = 8
+const titleWidth = 28
+const detailWidth = 38
+const timeWidth = 7
 
 const write = (text: string): void => {
   process.stdout.write(text)
@@ -57,10 +57,9 @@ export const step = <A, E, R>(
     return Effect.onExit(work(show), (exit) =>
       Effect.sync(() => {
         const seconds = `${((performance.now() - begin) / 1e3).toFixed(1)} s`
-        const room = width - titleWidth - timeWidth - 5
         const mark = exit._tag === "Success" ? green("✓") : red("✗")
         clearLine()
-        line(row(mark, title, shown.padEnd(room)) + dim(seconds.padStart(timeWidth)))
+        line(row(mark, title, shown.padEnd(detailWidth)) + dim(seconds.padStart(timeWidth)))
       }))
   })
 

@@ -24,6 +24,7 @@ interface End {
   readonly alive: Set<number>
   readonly ended: Map<number, string>
   listening: boolean
+  silenceMs: number
 }
 
 const startEnd = (namespace: string): Effect.Effect<End, never, Scope.Scope> =>
@@ -36,7 +37,8 @@ const startEnd = (namespace: string): Effect.Effect<End, never, Scope.Scope> =>
         opened: new Set(),
         alive: new Set(),
         ended: new Map(),
-        listening: false
+        listening: false,
+        silenceMs: 0
       }
       child.stdin!.on("error", () => {})
       createInterface({ input: child.stdout! }).on("line", (line) => {
@@ -44,6 +46,7 @@ const startEnd = (namespace: string): Effect.Effect<End, never, Scope.Scope> =>
         if (report.listening === true) end.listening = true
         for (const id of report.opened ?? []) end.opened.add(id)
         for (const id of report.alive ?? []) end.alive.add(id)
+        end.silenceMs = report.silenceMs ?? end.silenceMs
         for (const [id, why] of report.ended ?? []) end.ended.set(id, why)
       })
       return end
@@ -93,6 +96,16 @@ export class Traffic {
   /** Connections that carry data, as both ends see it. */
   get opened(): number {
     return this.#count(({ opened }) => opened)
+  }
+
+  /** From now on the silence of the connections counts. */
+  watch(): void {
+    for (const end of [this.#client, this.#server]) end.send({ do: "watch" })
+  }
+
+  /** Milliseconds for which one of the living had heard nothing, at most, since `watch`. */
+  get silenceMs(): number {
+    return Math.max(this.#client.silenceMs, this.#server.silenceMs)
   }
 
   /** From now on only data that is sent later counts as a sign of life. */
