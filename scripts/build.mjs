@@ -6,6 +6,8 @@
  *     dist/conntrackd_native.node the addon
  *     dist/meta.json              esbuild's account of which module went into which file
  *
+ * `--out DIRECTORY` puts them elsewhere; whatever was there is removed first.
+ *
  * Programs are the files of `src/programs` with a lower-case name. Each dynamic import becomes a
  * file of its own, so that a client command never even reads the daemon's code; a module used on
  * both sides is in both files, and has its own state in each.
@@ -13,12 +15,13 @@
 import { build } from "esbuild"
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { isBuiltin } from "node:module"
-import { basename, join, relative } from "node:path"
+import { basename, join, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { addonPath } from "./build-native.mjs"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-const dist = join(root, "dist")
+const out = process.argv.indexOf("--out")
+const dist = out < 0 ? join(root, "dist") : resolve(process.argv[out + 1])
 const nodeMajor = 24
 
 /**
@@ -64,7 +67,8 @@ const separateParts = (program, parts) => ({
       const options = { importer, kind, resolveDir, pluginData: "resolving" }
       const found = await esbuild.resolve(args.path, options)
       if (found.errors.length > 0) return { errors: found.errors }
-      const file = `${program}-${partName(found.path)}.cjs`
+      const name = partName(found.path)
+      const file = `${name.startsWith(`${program}-`) ? name : `${program}-${name}`}.cjs`
       const taken = parts.get(file)
       if (taken !== undefined && taken !== found.path) {
         return { errors: [{ text: `both ${taken} and ${found.path} would become ${file}` }] }
@@ -109,31 +113,31 @@ const bundle = async (program, source, file, head, parts) => {
 }
 
 const report = (file, bytes) =>
-  process.stdout.write(`dist/${file.padEnd(40)} ${(bytes / 1024).toFixed(0).padStart(6)} KiB\n`)
+  process.stdout.write(`${file.padEnd(40)} ${(bytes / 1024).toFixed(0).padStart(6)} KiB\n`)
 
-const programs = readdirSync(join(root, "src", "programs")).filter((name) =>
-  /^[a-z][a-z-]*\.ts$/.test(name)
-)
+const programs = readdirSync(join(root, "src", "programs"))
+  .filter((name) => /^[a-z][a-z-]*\.ts$/.test(name))
+  .map((name) => basename(name, ".ts"))
+  .sort() // So that `conntrackd` comes before a `conntrackd-…` that may be a part of it.
+const built = new Set()
 rmSync(dist, { recursive: true, force: true })
 mkdirSync(dist, { recursive: true })
 // The project is made of ES modules, these files are not.
 writeFileSync(join(dist, "package.json"), `{ "type": "commonjs" }\n`)
-for (const source of programs) {
-  const program = basename(source, ".ts")
+for (const program of programs) {
+  const path = join(root, "src", "programs", `${program}.ts`)
+  // What another program imports is a part of that, and not run by itself.
+  if (built.has(path)) continue
   const parts = new Map()
-  const path = join(root, "src", "programs", source)
   report(program, await bundle(program, path, program, launcher(program), parts))
   chmodSync(join(dist, program), 0o755)
   // A part may have parts of its own: a Map may grow while it is walked.
-  for (const [file, partSource] of parts) {
-    report(file, await bundle(program, partSource, file, "", parts))
+  for (const [file, partPath] of parts) {
+    report(file, await bundle(program, partPath, file, "", parts))
+    built.add(partPath)
   }
 }
 // Built by the pre hook.
 copyFileSync(addonPath(), join(dist, basename(addonPath())))
 writeFileSync(join(dist, "meta.json"), `${JSON.stringify(meta, undefined, 1)}\n`)
-process.stdout.write(
-  `${programs.length} programs, the addon and meta.json in ${
-    relative(process.cwd(), dist) || dist
-  }\n`
-)
+process.stdout.write(`and the addon and meta.json, in ${relative(process.cwd(), dist) || dist}\n`)
