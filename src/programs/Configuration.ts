@@ -14,7 +14,9 @@ import type { ReaderEnvironment } from "../core/config/Reader.ts"
 
 export type ConfigurationFailure =
   | { readonly reason: "invalid"; readonly diagnostics: ReadonlyArray<Diagnostic> }
-  /** The path names a directory: upstream's scanner gives up with a line and a status of its own. */
+  /**
+   * The path names a directory: upstream's scanner gives up with a line and a status of its own.
+   */
   | { readonly reason: "directory" }
 
 /** Printed, without a prefix, when the file is a directory; the exit status is then 2. */

@@ -1,5 +1,6 @@
 /**
- * `conntrackd` as a client: sends one request to the daemon and copies the reply to standard output.
+ * `conntrackd` as a client: sends one request to the daemon and copies the reply to standard
+ * output.
  *
  * Uses no Effect runtime: a script runs several of these during a fail-over, and each costs little
  * more than an empty Node process.

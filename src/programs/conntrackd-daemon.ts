@@ -29,7 +29,6 @@ import * as ControlSocketUnix from "../layers/live/ControlSocketUnix.ts"
 import * as InterfacesNetlink from "../layers/live/InterfacesNetlink.ts"
 import * as KernelNetlink from "../layers/live/KernelNetlink.ts"
 import * as LinkUdp from "../layers/live/LinkUdp.ts"
-import { localTimeOf } from "../layers/live/LocalTime.ts"
 import { lockFile } from "../layers/live/LockFileNative.ts"
 import * as LogFile from "../layers/live/LogFile.ts"
 import type { DatagramOptions, NativeAddon } from "../layers/live/NativeAddon.ts"
@@ -38,6 +37,7 @@ import * as ServiceManagerSystemd from "../layers/live/ServiceManagerSystemd.ts"
 import * as Supervisor from "../layers/Supervisor.ts"
 import { directoryExitStatus, directoryText, readConfiguration } from "./Configuration.ts"
 import type { DaemonOptions } from "./DaemonMain.ts"
+import { localTimeAt, localTimeOf } from "./LocalTime.ts"
 
 /** Tells the copy that it is the copy. Its value is of no interest. */
 const detachedVariable = "CONNTRACKD_DETACHED"
@@ -214,7 +214,8 @@ export const main = async (options: DaemonOptions): Promise<void> => {
     terminal: true,
     errorsOnly: isDetached,
     file: settings.general.logFile,
-    pid: process.pid
+    pid: process.pid,
+    localTimeAt
   })
   const exit = await Effect.runPromiseExit(
     run(addon, settings, isDetached).pipe(Effect.provide(log))

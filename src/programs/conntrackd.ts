@@ -14,10 +14,10 @@ import type { Request } from "../core/control/Request.ts"
 import { formatLogLine, goesToStderr, type LogLevel } from "../core/text/LogLine.ts"
 import { cannotConnect } from "../core/text/LogTexts.ts"
 import { conntrackdUsage, conntrackdVersion } from "../core/text/Usage.ts"
-import { localTimeOf } from "../layers/live/LocalTime.ts"
 import { directoryExitStatus, directoryText, readConfiguration } from "./Configuration.ts"
 import { exchange } from "./ConntrackdClient.ts"
 import type { DaemonModule } from "./DaemonMain.ts"
+import { localTimeOf } from "./LocalTime.ts"
 
 const say = (level: LogLevel, text: string): void => {
   const line = formatLogLine(localTimeOf(new Date()), process.pid, level, text)
@@ -28,7 +28,9 @@ const say = (level: LogLevel, text: string): void => {
 /** Exit status of a process that a closed pipe ends, as shells report it: 128 + SIGPIPE. */
 const readerGoneStatus = 141
 
-/** Asks the daemon; the exit status. 0 means that the request was delivered, whatever came of it. */
+/**
+ * Asks the daemon; the exit status. 0 means that the request was delivered, whatever came of it.
+ */
 const runClient = async (request: Request, configFile: string): Promise<number> => {
   const configuration = readConfiguration(configFile)
   if (Result.isFailure(configuration)) {

@@ -85,7 +85,9 @@ const separate = (text: string): { code: string; comments: string; uncommented: 
 /** One-based line of an offset. */
 const lineOf = (text: string, offset: number): number => text.slice(0, offset).split("\n").length
 
-/** `import … from "x"`, `import "x"`, `export * from "x"`, `export { … } from "x"`; `type` or not. */
+/**
+ * `import … from "x"`, `import "x"`, `export * from "x"`, `export { … } from "x"`; `type` or not.
+ */
 const importPattern =
   /^[ \t]*(?:(import|export)\b([\s\w$,]*(?:\*[\s\w$]*|\{[^}]*\})?\s*)\bfrom|import)\s*"([^"]+)"/gm
 const dynamicPattern = /\bimport[ \t]*\([ \t\n]*"([^"]+)"/g

@@ -1,8 +1,9 @@
 /**
  * Hot. Addresses as `inet_ntop` prints them, from words that keep network byte order.
  *
- * IPv6 follows the C library: the longest run of two or more zero groups becomes `::` (the first one
- * of equal runs), hexadecimal in lower case, and an IPv4 tail for `::a.b.c.d` and `::ffff:a.b.c.d`.
+ * IPv6 follows the C library: the longest run of two or more zero groups becomes `::` (the first
+ * one of equal runs), hexadecimal in lower case, and an IPv4 tail for `::a.b.c.d` and
+ * `::ffff:a.b.c.d`.
  */
 import { hex16, low16Of, upTo999 } from "./Decimal.ts"
 

@@ -12,10 +12,9 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import { closeSync, openSync, writeSync } from "node:fs"
-import type { LogLevel } from "../../core/text/LogLine.ts"
+import type { LocalTime, LogLevel } from "../../core/text/LogLine.ts"
 import { formatEntryLine, formatLogLine, goesToStderr } from "../../core/text/LogLine.ts"
 import { LogSink } from "../LogSink.ts"
-import { localTimeAt, localTimeOf } from "./LocalTime.ts"
 
 /** Upstream's words, without prefix. Source: specification, "conntrackd.conf", section 9. */
 export class LogFileError extends Schema.TaggedError<LogFileError>()("LogFileError", {
@@ -51,6 +50,8 @@ export interface LogOptions {
   readonly errorsOnly: boolean
   readonly file: string | undefined
   readonly pid: number
+  /** A moment in milliseconds since the epoch, as the machine's calendar and clock show it. */
+  readonly localTimeAt: (millis: number) => LocalTime
 }
 
 /** Writes to a descriptor; a full or vanished terminal does not stop the daemon. */
@@ -65,7 +66,7 @@ const writeQuietly = (fd: number, line: string): void => {
 /** Replaces Effect's own loggers and provides the sink for flow lines. */
 export const layer = (options: LogOptions): Layer.Layer<LogSink, LogFileError> =>
   Layer.unwrap(Effect.gen(function*() {
-    const { errorsOnly, file, pid, terminal } = options
+    const { errorsOnly, file, localTimeAt, pid, terminal } = options
     const fd = file === undefined ? undefined : yield* Effect.acquireRelease(
       Effect.try({
         try: () => openSync(file, "a", 0o600),
@@ -77,7 +78,7 @@ export const layer = (options: LogOptions): Layer.Layer<LogSink, LogFileError> =
     const logger = Logger.make(({ cause, date, logLevel, message }) => {
       const level = levelOf(logLevel)
       const reason = cause.reasons.length === 0 ? "" : `: ${Cause.pretty(cause)}`
-      const line = formatLogLine(localTimeOf(date), pid, level, textOf(message) + reason)
+      const line = formatLogLine(localTimeAt(date.getTime()), pid, level, textOf(message) + reason)
       const isError = goesToStderr(level)
       if (terminal && (isError || !errorsOnly)) writeQuietly(isError ? 2 : 1, line)
       if (fd !== undefined) writeQuietly(fd, line)

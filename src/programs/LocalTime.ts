@@ -3,7 +3,7 @@
  * one of two places where dates are made.
  * @effect-diagnostics globalDate:off
  */
-import type { LocalTime } from "../../core/text/LogLine.ts"
+import type { LocalTime } from "../core/text/LogLine.ts"
 
 /** `date` in the time zone of the process. */
 export const localTimeOf = (date: Date): LocalTime => ({
