@@ -24,7 +24,6 @@ const pending: ReadonlySet<string> = new Set([
   "Scheduler",
   "Stats",
   "Syslog",
-  "Systemd",
   "TCP",
   "more than one UDP block"
 ])

@@ -209,7 +209,6 @@ describe("what is not yet in effect", () => {
     assert.deepStrictEqual(
       notYetInEffect.map(({ line, text }) => `${line}: ${text}`),
       [
-        "2: Systemd",
         "3: Syslog",
         "4: Filter",
         "7: Mode NOTRACK",

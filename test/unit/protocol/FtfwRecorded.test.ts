@@ -129,6 +129,10 @@ describe("FTFW as recorded", () => {
     }).run()
   })
 
+  it("says the same over IPv6", () => {
+    new Recording("udp-ipv6", { ackWindowSize: 300, act: () => {}, tellAsSeen: () => true }).run()
+  })
+
   it("receives across the wrap", () => {
     new Recording("ftfw-receive-wraparound", { ackWindowSize: 4, act: () => {} }).run()
   })
