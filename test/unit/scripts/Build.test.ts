@@ -2,7 +2,7 @@ import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const script = fileURLToPath(new URL("../../../scripts/build.mjs", import.meta.url))
@@ -47,7 +47,7 @@ describe("the bundles", () => {
   })
 
   it("run by themselves", () => {
-    const { status, stdout } = run(program, ["-v"], process.env["PATH"]!)
+    const { status, stdout } = run(program, ["-v"], `${dirname(process.execPath)}:/usr/bin:/bin`)
     assert.match(stdout, /conntrackd/)
     assert.strictEqual(status, 0)
   })
