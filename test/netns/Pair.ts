@@ -1,0 +1,263 @@
+/**
+ * Two firewalls in network namespaces, joined by a dedicated link, each with a conntrackd: ours or
+ * the one that is installed (the reference).
+ *
+ *     A ══ link ══ B
+ *
+ * Link traffic is not tracked. The rules keep connection tracking, labels and the ftp helper in use,
+ * so that entries can be made through ctnetlink as traffic would make them.
+ *
+ * Source: specification, "Configuration"; nft(8).
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { ChildProcess } from "node:child_process"
+import { existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import {
+  type CommandFailed,
+  eventually,
+  hasEnded,
+  ip,
+  kill,
+  namespace,
+  runIn,
+  startIn
+} from "./Namespace.ts"
+
+export type Binary = "ours" | "C"
+export type Family = 4 | 6
+
+/** Who sends, who receives, and the family of the link: every case that interoperation has. */
+export const combinations: ReadonlyArray<
+  { readonly a: Binary; readonly b: Binary; readonly family: Family }
+> = ([4, 6] as const).flatMap((family) => [
+  { a: "ours", b: "ours", family },
+  { a: "ours", b: "C", family },
+  { a: "C", b: "ours", family }
+] as const)
+
+export const referencePath = "/usr/sbin/conntrackd"
+
+const ourPath = fileURLToPath(new URL("../../src/programs/conntrackd.ts", import.meta.url))
+
+/** The words that start a conntrackd, as daemon or as client. */
+export const wordsOf = (binary: Binary): ReadonlyArray<string> =>
+  binary === "C" ? [referencePath] : [process.execPath, ourPath]
+
+export interface PairOptions {
+  /** Address family of the link. */
+  readonly family: Family
+  readonly windowTracking?: boolean
+  /** Clauses added to the Mode block. */
+  readonly mode?: string
+  /** Clauses of the General block that stand for the sizes of the netlink buffers. */
+  readonly netlink?: string
+}
+
+/** Room for every event of a burst, so that a busy machine does not decide a test. */
+const roomyNetlink = "NetlinkBufferSize 67108864\n  NetlinkBufferSizeMaxGrowth 67108864"
+
+const addresses = {
+  4: { A: "10.77.0.1", B: "10.77.0.2", prefix: 24 },
+  6: { A: "fd77::1", B: "fd77::2", prefix: 64 }
+} as const
+
+const configuration = (directory: string, name: "A" | "B", options: PairOptions): string => {
+  const own = addresses[options.family][name]
+  const peer = addresses[options.family][name === "A" ? "B" : "A"]
+  return `
+Sync {
+  Mode FTFW {
+    ${options.mode ?? ""}
+  }
+  UDP {
+    IPv${options.family}_address ${own}
+    IPv${options.family}_Destination_Address ${peer}
+    Port 3780
+    Interface link
+    SndSocketBuffer 8388608
+    RcvSocketBuffer 8388608
+    Checksum on
+  }
+  Options {
+    TCPWindowTracking ${options.windowTracking === true ? "on" : "off"}
+  }
+}
+General {
+  HashSize 32768
+  HashLimit 131072
+  LogFile ${join(directory, `${name}.log`)}
+  LockFile ${join(directory, `${name}.lock`)}
+  UNIX {
+    Path ${join(directory, `${name}.ctl`)}
+  }
+  ${options.netlink ?? roomyNetlink}
+}
+`
+}
+
+const rules = `
+table inet base {
+  ct helper ftpstd { type "ftp" protocol tcp; l3proto ip; }
+  chain untracked-out { type filter hook output priority raw; oifname "link" notrack; }
+  chain untracked-in { type filter hook prerouting priority raw; iifname "link" notrack; }
+  chain output {
+    type filter hook output priority 0;
+    tcp dport 21 ct helper set "ftpstd"; ct mark 0x7fffffff ct label set 1; ct state new accept;
+  }
+}
+`
+
+/** Drops `percent` of the datagrams of the link before the receiver's sockets see them. */
+const lossRules = (percent: number): string => `
+table inet loss {
+  counter dropped { }
+  chain in {
+    type filter hook prerouting priority raw - 10;
+    iifname "link" udp dport 3780 numgen random mod 100 < ${percent} counter name dropped drop
+  }
+}
+`
+
+const startSeconds = 15
+
+/** One firewall: its namespace and its conntrackd. */
+export class Node {
+  readonly name: "A" | "B"
+  readonly namespace: string
+  readonly binary: Binary
+  readonly directory: string
+  readonly configFile: string
+  #child: ChildProcess | undefined
+
+  constructor(name: "A" | "B", namespace: string, binary: Binary, directory: string) {
+    this.name = name
+    this.namespace = namespace
+    this.binary = binary
+    this.directory = directory
+    this.configFile = join(directory, `${name}.conf`)
+  }
+
+  /** Starts the daemon in console mode and waits until it answers. */
+  start(): Effect.Effect<void, CommandFailed, Scope.Scope> {
+    return Effect.gen({ self: this }, function*() {
+      const console = openSync(join(this.directory, `${this.name}.console`), "a")
+      const words = [...wordsOf(this.binary), "-C", this.configFile]
+      this.#child = yield* startIn(this.namespace, words, console)
+      const answers = Effect.gen({ self: this }, function*() {
+        if (hasEnded(this.#child!)) {
+          return yield* Effect.die(new Error(`${this.name} ended at its start:\n${this.log()}`))
+        }
+        const asked = yield* Effect.result(this.request("-s"))
+        return asked._tag === "Success"
+      })
+      yield* eventually(() => `${this.name} answers\n${this.log()}`, startSeconds, answers)
+    })
+  }
+
+  /** Kills the daemon; what only C needs before it starts again is done too. */
+  kill(): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function*() {
+      if (this.#child !== undefined) yield* kill(this.#child)
+      if (this.binary === "C") rmSync(join(this.directory, `${this.name}.lock`), { force: true })
+    })
+  }
+
+  get hasEnded(): boolean {
+    return this.#child === undefined || hasEnded(this.#child)
+  }
+
+  /** Sends one request with the client of the daemon's kind, or of the other; its answer. */
+  request(
+    words: string,
+    client: Binary = this.binary
+  ): Effect.Effect<string, CommandFailed> {
+    const request = words.split(" ")
+    return runIn(this.namespace, [...wordsOf(client), "-C", this.configFile, ...request])
+  }
+
+  /** Entries in the internal and external cache, by the statistics. */
+  counts(): Effect.Effect<{ readonly internal: number; readonly external: number }, CommandFailed> {
+    return Effect.map(this.request("-s"), (text) => ({
+      internal: numberAfter(text, /cache internal:\s+current active connections:\s+(\d+)/),
+      external: numberAfter(text, /cache external:\s+current active connections:\s+(\d+)/)
+    }))
+  }
+
+  /** Entries in the kernel's table. */
+  kernelCount(): Effect.Effect<number, CommandFailed> {
+    const file = "/proc/sys/net/netfilter/nf_conntrack_count"
+    return Effect.map(runIn(this.namespace, ["cat", file]), Number)
+  }
+
+  /** Loses `percent` of what the peer sends, from now on; none when 0. */
+  lose(percent: number): Effect.Effect<void, CommandFailed> {
+    const table = percent > 0 ? lossRules(percent) : "delete table inet loss\n"
+    return Effect.asVoid(runIn(this.namespace, ["nft", "-f", "-"], table))
+  }
+
+  /** How many datagrams were lost on purpose. */
+  lost(): Effect.Effect<number, CommandFailed> {
+    const words = ["nft", "list", "counter", "inet", "loss", "dropped"]
+    return Effect.map(
+      runIn(this.namespace, words),
+      (text) => numberAfter(text, /packets (\d+)/)
+    )
+  }
+
+  /** What the daemon has to say for itself. */
+  log(): string {
+    const read = (kind: string) => {
+      const path = join(this.directory, `${this.name}.${kind}`)
+      return existsSync(path) ? readFileSync(path, "utf8") : ""
+    }
+    return read("log") + read("console")
+  }
+}
+
+/** The number that the pattern finds; fails the test when there is none. */
+export const numberAfter = (text: string, pattern: RegExp): number => {
+  const found = pattern.exec(text)
+  if (found === null) throw new Error(`${pattern} not in:\n${text}`)
+  return Number(found[1])
+}
+
+export interface Pair {
+  readonly a: Node
+  readonly b: Node
+}
+
+/** Builds both firewalls; nothing is started. All is gone when the scope closes. */
+export const pair = (
+  a: Binary,
+  b: Binary,
+  options: PairOptions
+): Effect.Effect<Pair, CommandFailed, Scope.Scope> =>
+  Effect.gen(function*() {
+    const directory = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "ctd-pair-"))),
+      (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+    )
+    const spaces = { A: yield* namespace("a"), B: yield* namespace("b") }
+    const { A, B } = spaces
+    yield* ip(undefined, [`link add name link netns ${A} type veth peer name link netns ${B}`])
+    const { prefix, ...address } = addresses[options.family]
+    const noDad = options.family === 6 ? " nodad" : ""
+    for (const name of ["A", "B"] as const) {
+      yield* ip(spaces[name], [
+        "link set lo up",
+        `addr add ${address[name]}/${prefix} dev link${noDad}`,
+        "link set dev link up"
+      ])
+      yield* runIn(spaces[name], ["nft", "-f", "-"], rules)
+      writeFileSync(join(directory, `${name}.conf`), configuration(directory, name, options))
+    }
+    // The link carries nothing until both ends are up.
+    yield* eventually("the link is up", 5, Effect.map(ip(A, ["link show dev link"]), isUp))
+    return { a: new Node("A", A, a, directory), b: new Node("B", B, b, directory) }
+  })
+
+const isUp = (text: string): boolean => text.includes("state UP")
