@@ -83,7 +83,7 @@ export const request = (
   return runIn(daemon.namespace, program!, [...first, "-C", daemon.configFile, ...words])
 }
 
-const startMaxMs = 10_000
+const startMaxMs = 20_000
 
 /** Resolves when the daemon answers. */
 export const answers = (daemon: Daemon): Effect.Effect<void, DemoFailed> =>
@@ -174,5 +174,5 @@ const readText = (path: string): string => (existsSync(path) ? readFileSync(path
 /** The lines of the daemon's log, and those that it had only for the console. */
 export const logOf = (daemon: Daemon): ReadonlyArray<string> => {
   const lines = readText(daemon.logFile) + readText(daemon.consoleFile)
-  return [...new Set(lines.trimEnd().split("\n"))]
+  return [...new Set(lines.trimEnd().split("\n"))].map((line) => line || "(nothing)")
 }

@@ -50,8 +50,8 @@ interface Connection {
   silenceMs: number
 }
 
-/** A wave is this many connections of each kind: slow enough to see the caches fill. */
-const waveConnections = 4
+/** Connections are opened in waves: slowly enough to see the caches fill. */
+const waves = 18
 const waveMs = 80
 const reportEveryMs = 40
 const askEveryMs = 500
@@ -137,16 +137,19 @@ const handleConnection = (socket: Socket, id: number): Connection => {
   return connection
 }
 
+const openOne = (address: string, port: number, id: number): void => {
+  const connection = handleConnection(connect(port, address), id)
+  connection.socket.once("connect", () => {
+    connection.socket.write(`hello ${id}\n`)
+    ask(connection)
+  })
+}
+
 const open = (address: string, port: number, first: number, count: number): void => {
-  const wave = Math.min(count, waveConnections)
-  for (let id = first; id < first + wave; id++) {
-    const connection = handleConnection(connect(port, address), id)
-    connection.socket.once("connect", () => {
-      connection.socket.write(`hello ${id}\n`)
-      ask(connection)
-    })
+  const perWave = Math.ceil(count / waves)
+  for (let i = 0; i < count; i++) {
+    setTimeout(openOne, Math.floor(i / perWave) * waveMs, address, port, first + i)
   }
-  if (count > wave) setTimeout(open, waveMs, address, port, first + wave, count - wave)
 }
 
 const listen = async (ports: ReadonlyArray<number>): Promise<void> => {

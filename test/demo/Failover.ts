@@ -34,9 +34,10 @@ export interface Plan {
   readonly waitMaxMs: number
 }
 
-const openMaxMs = 15_000
-const replicateMaxMs = 8_000
+const openMaxMs = 20_000
+const replicateMaxMs = 10_000
 const samplesShown = 4
+const logLinesMax = 30
 
 const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((a, b) => a + b, 0)
 
@@ -114,19 +115,18 @@ const takeOver = (
   })
 
 /** Counts the connections that carry fresh data in both directions. */
-const awaitSurvivors = (traffic: Traffic, total: number, waitMaxMs: number) =>
+const awaitSurvivors = (topology: Topology, traffic: Traffic, total: number, waitMaxMs: number) =>
   Report.step("the connections afterwards", (show) =>
     Effect.gen(function*() {
       const begin = performance.now()
       traffic.probe()
-      const livesOn = yield* waitUntil(
-        () => traffic.alive >= total,
-        waitMaxMs,
-        () => show(`fresh data on ${traffic.alive} of ${total}`)
-      )
+      const count = (): string => `fresh data on ${traffic.alive} of ${total}`
+      const isDone = yield* waitUntil(() => traffic.alive >= total, waitMaxMs, () => show(count()))
+      const waitedMs = performance.now() - begin
       const silence = `silent ${(traffic.silenceMs / 1e3).toFixed(1)} s`
-      show(`fresh data on ${traffic.alive} of ${total}${livesOn ? `, ${silence}` : ""}`)
-      return { survived: traffic.aliveByKind(), waitedMs: performance.now() - begin }
+      const remark = isDone ? silence : `${yield* unknownPackets(topology.fw2)} dropped`
+      show(`${count()}, ${remark}`)
+      return { survived: traffic.aliveByKind(), waitedMs }
     }))
 
 /** New connections show that the way through fw2 works, whatever became of the old ones. */
@@ -157,7 +157,7 @@ const showLogs = (daemons: ReadonlyArray<readonly [string, Daemon.Daemon]>) =>
   Effect.sync(() => {
     for (const [name, daemon] of daemons) {
       Report.line(`\n  the daemon of ${name} said:`)
-      for (const text of Daemon.logOf(daemon).slice(-30)) Report.line(`    ${text}`)
+      for (const text of Daemon.logOf(daemon).slice(-logLinesMax)) Report.line(`    ${text}`)
     }
   })
 
@@ -206,7 +206,12 @@ export const failOver = (prefix: string, plan: Plan): Effect.Effect<Outcome, Dem
             show("daemon killed, all cables dead")
           }))
         yield* takeOver(topology, fw2, directory, plan.commits)
-        const { survived, waitedMs } = yield* awaitSurvivors(traffic, total, plan.waitMaxMs)
+        const { survived, waitedMs } = yield* awaitSurvivors(
+          topology,
+          traffic,
+          total,
+          plan.waitMaxMs
+        )
         if (sum(survived) !== (plan.commits ? total : 0)) {
           yield* explain(topology, traffic)
           yield* showLogs([["fw2", fw2]])

@@ -48,12 +48,13 @@ export const step = <A, E, R>(
     const begin = performance.now()
     let shown = ""
     const show: ShowDetail = (detail) => {
+      const isNews = detail !== shown
       shown = detail
-      if (!isTerminal) return
+      if (!isTerminal || !isNews) return
       clearLine()
       write(row(dim("…"), title, dim(detail)))
     }
-    show("")
+    if (isTerminal) write(row(dim("…"), title, ""))
     return Effect.onExit(work(show), (exit) =>
       Effect.sync(() => {
         const seconds = `${((performance.now() - begin) / 1e3).toFixed(1)} s`

@@ -13,7 +13,7 @@ import { kinds } from "./Kinds.ts"
 import * as Report from "./Report.ts"
 
 const connectionsDefault = 400
-const connectionsMax = 10_000
+const connectionsMax = 2_000
 const survivorsWaitMs = 15_000
 const counterProofWaitMs = 6_000
 
@@ -117,4 +117,11 @@ process.once("SIGHUP", giveUp)
 process.stdout.once("error", giveUp)
 process.stdout.on("error", () => {})
 
-NodeRuntime.runMain(Effect.catchTag(demo, "DemoFailed", complain))
+const sayInterrupted = Effect.sync(() => process.stderr.write("\ninterrupted; all is cleaned up\n"))
+
+NodeRuntime.runMain(
+  demo.pipe(
+    Effect.catchTag("DemoFailed", complain),
+    Effect.onInterrupt(() => sayInterrupted)
+  )
+)
