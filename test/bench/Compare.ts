@@ -4,6 +4,7 @@
  * CPU time, because the machine is shared; interleaved, so that both see the same noise; medians,
  * because one round in a few is disturbed.
  */
+import { cpuNs, median } from "./Measurement.ts"
 
 /** Does its work once, or `events` times when the comparison says how many one call handles. */
 export type Task = readonly [name: string, run: () => void]
@@ -21,19 +22,11 @@ export interface CompareOptions {
   readonly rounds?: number
 }
 
-const cpuNs = (): number => {
-  const { system, user } = process.cpuUsage()
-  return (user + system) * 1_000
-}
-
 const measure = (run: () => void, times: number): number => {
   const start = cpuNs()
   for (let i = 0; i < times; i++) run()
   return (cpuNs() - start) / times
 }
-
-const median = (values: ReadonlyArray<number>): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1]!
 
 /** Prints CPU nanoseconds per event and the ratio subject : baseline; returns the ratio. */
 export const compare = (title: string, tasks: Comparison, options: CompareOptions): number => {
@@ -48,9 +41,22 @@ export const compare = (title: string, tasks: Comparison, options: CompareOption
     subject.push(costs[1])
   }
   const [base, cost] = [median(baseline) / events, median(subject) / events]
-  const ratio = cost / base
-  const column = ([name]: Task, ns: number) => `${name} ${ns.toFixed(0)} ns`
-  const line = `${column(tasks.subject, cost)}, ${column(tasks.baseline, base)}`
-  process.stdout.write(`${title}: ${line}, ratio ${ratio.toFixed(2)}\n`)
+  return compareNumbers(title, [tasks.subject[0], cost], [tasks.baseline[0], base])
+}
+
+type Cost = readonly [name: string, ns: number]
+
+/** The same line for costs that were measured elsewhere. */
+export const compareNumbers = (
+  title: string,
+  subject: Cost,
+  baseline: Cost,
+  remark?: string
+): number => {
+  const ratio = subject[1] / baseline[1]
+  const column = ([name, ns]: Cost) => `${name} ${ns.toFixed(0)} ns`
+  const line = `${column(subject)}, ${column(baseline)}, ratio ${ratio.toFixed(2)}`
+  const rest = remark === undefined ? "" : `; ${remark}`
+  process.stdout.write(`${title}: ${line}${rest}\n`)
   return ratio
 }
