@@ -1,0 +1,160 @@
+/**
+ * Reads what a request asks of a flow, and refuses what a kernel refuses.
+ *
+ * Source: specification, "The kernel's connection-tracking interface", sections 2, 4 and 12.
+ */
+import type { KernelTuple } from "./KernelFlow.ts"
+import { hasPair, icmpAnswer, Ip4, Ip6, isIcmp } from "./KernelFlow.ts"
+import type { Attributes, Request } from "./NetlinkReader.ts"
+import { EINVAL, EOPNOTSUPP, ERANGE, Refused } from "./NetlinkReader.ts"
+
+/** Attributes with a fixed size, in bytes. Shorter: ERANGE, before anything else is looked at. */
+const fixedBytes: ReadonlyArray<readonly [type: number, bytes: number]> = [
+  [3, 4],
+  [7, 4],
+  [8, 4],
+  [11, 4],
+  [12, 4],
+  [18, 2],
+  [21, 4],
+  [26, 4]
+]
+
+/** The message alone, before the flow is known. */
+export const checkSizes = ({ attributes }: Request): void => {
+  for (const [type, bytes] of fixedBytes) attributes.bytes(type, bytes)
+  if (attributes.has(27)) throw new Refused(EINVAL)
+  if ((attributes.bytes(22)?.length ?? 0) > 16) throw new Refused(ERANGE)
+}
+
+const hex = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
+
+export interface RequestedTuple {
+  readonly tuple: KernelTuple
+  /** A zone of this direction. */
+  readonly zone: number | undefined
+}
+
+/** The tuple in the nest of this type. An ICMP tuple is that of a query or its answer. */
+export const tupleIn = (
+  { attributes, family }: Request,
+  type: number
+): RequestedTuple | undefined => {
+  const outer = attributes.nest(type)
+  if (outer === undefined) return undefined
+  if (family !== Ip4 && family !== Ip6) throw new Refused(EOPNOTSUPP)
+  const ip = outer.nest(1)
+  const proto = outer.nest(2)
+  if (ip === undefined || proto === undefined) throw new Refused(EINVAL)
+  const bytes = family === Ip6 ? 16 : 4
+  const [source, destination] = family === Ip6 ? [3, 4] : [1, 2]
+  const src = ip.bytes(source!, bytes)
+  const dst = ip.bytes(destination!, bytes)
+  if (src === undefined || dst === undefined) throw new Refused(EINVAL)
+  const l4 = proto.required(1, 1)
+  let a = 0
+  let b = 0
+  if (isIcmp(l4) && (l4 === 1) === (family === Ip4)) {
+    const first = l4 === 1 ? 4 : 7
+    a = proto.required(first, 2)
+    const icmpType = proto.required(first + 1, 1)
+    if (icmpAnswer(l4, icmpType) === undefined) throw new Refused(EINVAL)
+    b = (icmpType << 8) | proto.required(first + 2, 1)
+  } else if (hasPair(l4)) {
+    a = proto.required(2, 2)
+    b = proto.required(3, 2)
+  }
+  const tuple = { src: hex(src.subarray(0, bytes)), dst: hex(dst.subarray(0, bytes)), l4, a, b }
+  return { tuple, zone: outer.number(3, 2) }
+}
+
+export interface RequestedZone {
+  readonly zone: number
+  readonly zoneIn: "both" | "original" | "reply"
+}
+
+/** A zone of the flow, or of one of its directions; never two. */
+export const zoneIn = (
+  request: Request,
+  original: RequestedTuple | undefined,
+  reply: RequestedTuple | undefined
+): RequestedZone => {
+  const both = request.attributes.number(18, 2) ?? 0
+  const inTuples = [original?.zone, reply?.zone].filter((zone) => zone !== undefined)
+  if (inTuples.length > 1 || (both !== 0 && inTuples.length > 0)) throw new Refused(EINVAL)
+  if (original?.zone !== undefined) return { zone: original.zone, zoneIn: "original" }
+  if (reply?.zone !== undefined) return { zone: reply.zone, zoneIn: "reply" }
+  return { zone: both, zoneIn: "both" }
+}
+
+/** The three numbers of SEQ_ADJ and SYNPROXY, or undefined. */
+export const tripleIn = ({ attributes }: Request, type: number): Array<number> | undefined => {
+  const inner = attributes.nest(type)
+  return inner === undefined ? undefined : [1, 2, 3].map((member) => inner.required(member, 4))
+}
+
+export interface TcpChange {
+  readonly state: number | undefined
+  readonly scales: readonly [number, number] | undefined
+  readonly flags: readonly [value: number, mask: number]
+  readonly replyFlags: readonly [value: number, mask: number]
+}
+
+const flagsIn = (tcp: Attributes, type: number): readonly [number, number] => {
+  const bytes = tcp.bytes(type, 2)
+  return bytes === undefined ? [0, 0] : [bytes[0]!, bytes[1]!]
+}
+
+export const tcpIn = ({ attributes }: Request): TcpChange | undefined => {
+  const tcp = attributes.nest(4)?.nest(1)
+  if (tcp === undefined) return undefined
+  const state = tcp.number(1, 1)
+  const original = tcp.number(2, 1)
+  const reply = tcp.number(3, 1)
+  if ((state ?? 0) > 9 || (original ?? 0) > 14 || (reply ?? 0) > 14) throw new Refused(ERANGE)
+  return {
+    state,
+    scales: original === undefined || reply === undefined ? undefined : [original, reply],
+    flags: flagsIn(tcp, 4),
+    replyFlags: flagsIn(tcp, 5)
+  }
+}
+
+export interface SctpChange {
+  readonly state: number
+  readonly tags: [number, number]
+}
+
+export const sctpIn = ({ attributes }: Request): SctpChange | undefined => {
+  const sctp = attributes.nest(4)?.nest(3)
+  if (sctp === undefined) return undefined
+  const state = sctp.required(1, 1)
+  if (state > 8) throw new Refused(ERANGE)
+  return { state, tags: [sctp.required(2, 4), sctp.required(3, 4)] }
+}
+
+/** The name of the wanted helper; "" takes it away. */
+export const helperIn = ({ attributes }: Request): string | undefined => {
+  const help = attributes.nest(5)
+  if (help === undefined) return undefined
+  const name = help.bytes(1)
+  if (name === undefined || name.length > 16 || name.at(-1) !== 0) throw new Refused(EINVAL)
+  return String.fromCharCode(...name.subarray(0, name.indexOf(0)))
+}
+
+export interface NatRange {
+  readonly address: string | undefined
+  readonly port: number | undefined
+}
+
+export const natIn = (request: Request, type: number): NatRange | undefined => {
+  const nat = request.attributes.nest(type)
+  if (nat === undefined) return undefined
+  const isV6 = request.family === Ip6
+  const address = nat.bytes(isV6 ? 4 : 1, isV6 ? 16 : 4)
+  return {
+    address: address === undefined ? undefined : hex(address),
+    port: nat.nest(3)?.number(1, 2)
+  }
+}
