@@ -11,8 +11,8 @@ import * as Effect from "effect/Effect"
 import { fileURLToPath } from "node:url"
 import { Status } from "../../src/core/model/Status.ts"
 import type { FlowDescription } from "../fakes/FlowDescription.ts"
-import { type CommandFailed, runIn } from "./Namespace.ts"
-import type { Binary, Node } from "./Pair.ts"
+import { type CommandFailed, eventually, runIn } from "./Namespace.ts"
+import { type Binary, type Node, type Pair, reportOf } from "./Pair.ts"
 
 const program = fileURLToPath(new URL("./FlowProgram.ts", import.meta.url))
 
@@ -201,3 +201,28 @@ export const expectedCacheSet = (flows: FlowSet): CacheSet => {
 /** How two caches, or a cache and what it should be, differ. */
 export const cacheDifferences = (one: CacheSet, other: CacheSet): ReadonlyArray<string> =>
   differences(one, other, (a, b) => (a === b ? "" : `${a} against ${b}`))
+
+/**
+ * Waits until the internal cache of A and the external cache of B have exactly the entries of A's
+ * kernel, with what caches show of them; returns these entries.
+ */
+export const followed = (nodes: Pair, seconds: number): Effect.Effect<FlowSet, CommandFailed> =>
+  Effect.gen(function*() {
+    const flows = yield* kernelFlows(nodes.a)
+    const expected = expectedCacheSet(flows)
+    const agrees = (node: Node, dump: "-i" | "-e") => {
+      let last: ReadonlyArray<string> = []
+      const what = () => `${node.name} ${dump} agrees with the kernel of A:\n${last.join("\n")}`
+      return eventually(
+        reportOf(nodes, what),
+        seconds,
+        Effect.map(node.request(dump), (text) => {
+          last = cacheDifferences(expected, cacheSet(text))
+          return last.length === 0
+        })
+      )
+    }
+    yield* agrees(nodes.a, "-i")
+    yield* agrees(nodes.b, "-e")
+    return flows
+  })

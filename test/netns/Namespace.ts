@@ -110,7 +110,7 @@ const stepMs = 50
 
 /** Waits until `holds`; dies with what `complaint` says then after `seconds` of trying. */
 export const eventually = <E>(
-  complaint: string | (() => string),
+  complaint: string | Effect.Effect<string, E>,
   seconds: number,
   holds: Effect.Effect<boolean, E>
 ): Effect.Effect<void, E> =>
@@ -119,7 +119,7 @@ export const eventually = <E>(
     for (;;) {
       if (yield* holds) return
       if (performance.now() > deadline) {
-        const what = typeof complaint === "string" ? complaint : complaint()
+        const what = typeof complaint === "string" ? complaint : yield* complaint
         return yield* Effect.die(new Error(`not within ${seconds} s: ${what}`))
       }
       yield* Effect.sleep(stepMs)

@@ -117,7 +117,7 @@ table inet loss {
   counter dropped { }
   chain in {
     type filter hook prerouting priority raw - 10;
-    iifname "link" udp dport 3780 numgen random mod 100 < ${percent} counter name dropped drop
+    iifname "link" udp dport 3780 ${percent === 100 ? "" : `numgen random mod 100 < ${percent} `}counter name dropped drop
   }
 }
 `
@@ -154,7 +154,8 @@ export class Node {
         const asked = yield* Effect.result(this.request("-s"))
         return asked._tag === "Success"
       })
-      yield* eventually(() => `${this.name} answers\n${this.log()}`, startSeconds, answers)
+      const complaint = Effect.sync(() => `${this.name} answers\n${this.log()}`)
+      yield* eventually(complaint, startSeconds, answers)
     })
   }
 
@@ -208,6 +209,21 @@ export class Node {
     )
   }
 
+  /** All that helps to see why a node does not do what it should. */
+  report(): Effect.Effect<string, CommandFailed> {
+    return Effect.gen({ self: this }, function*() {
+      const texts = [`--- ${this.name}, ${this.binary}\n${this.log()}`]
+      if (this.hasEnded) return `${texts[0]}(it has ended)\n`
+      for (const topic of ["", " network", " cache", " runtime", " queue", " link"]) {
+        texts.push(yield* this.request(`-s${topic}`))
+      }
+      const link = "ip -s link show dev link; grep -i 'reasm\\|udp6\\|frag' /proc/net/snmp6; " +
+        "grep -i 'udp' /proc/net/snmp"
+      texts.push(yield* runIn(this.namespace, ["sh", "-c", link]))
+      return texts.join("\n")
+    })
+  }
+
   /** What the daemon has to say for itself. */
   log(): string {
     const read = (kind: string) => {
@@ -228,6 +244,40 @@ export const numberAfter = (text: string, pattern: RegExp): number => {
 export interface Pair {
   readonly a: Node
   readonly b: Node
+}
+
+/** What both nodes report, after what they did not do. */
+export const reportOf = (
+  { a, b }: Pair,
+  what: () => string
+): Effect.Effect<string, CommandFailed> =>
+  Effect.map(
+    Effect.all([a.report(), b.report()]),
+    (reports) => [what(), ...reports].join("\n")
+  )
+
+/** Starts both daemons and waits until each has heard the other. */
+export const startBoth = (
+  nodes: Pair
+): Effect.Effect<void, CommandFailed, Scope.Scope> =>
+  Effect.gen(function*() {
+    yield* nodes.a.start()
+    yield* nodes.b.start()
+    yield* heardBoth(nodes)
+  })
+
+/**
+ * Waits until each node has heard the other. What the reference sends before that may be lost for
+ * good: a receiver cannot miss what came before the first message that it sees.
+ */
+export const heardBoth = (nodes: Pair): Effect.Effect<void, CommandFailed> => {
+  const hears = (node: Node) =>
+    Effect.map(node.request("-s"), (text) => numberAfter(text, /(\d+) Pckts recv/) > 0)
+  return eventually(
+    reportOf(nodes, () => "each hears the other"),
+    startSeconds,
+    Effect.map(Effect.all([hears(nodes.a), hears(nodes.b)]), (all) => all.every(Boolean))
+  )
 }
 
 /** Builds both firewalls; nothing is started. All is gone when the scope closes. */
@@ -256,7 +306,7 @@ export const pair = (
       writeFileSync(join(directory, `${name}.conf`), configuration(directory, name, options))
     }
     // The link carries nothing until both ends are up.
-    yield* eventually("the link is up", 5, Effect.map(ip(A, ["link show dev link"]), isUp))
+    yield* eventually(Effect.succeed("the link is up"), 5, Effect.map(ip(A, ["link show dev link"]), isUp))
     return { a: new Node("A", A, a, directory), b: new Node("B", B, b, directory) }
   })
 

@@ -7,41 +7,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { mayUse } from "../native/Machine.ts"
-import {
-  cacheDifferences,
-  cacheSet,
-  changeFlows,
-  committedDifferences,
-  expectedCacheSet,
-  kernelFlows
-} from "./FlowSets.ts"
+import { changeFlows, committedDifferences, followed, kernelFlows } from "./FlowSets.ts"
 import { eventually } from "./Namespace.ts"
-import { combinations, type Node, type Pair, pair } from "./Pair.ts"
+import { combinations, numberAfter, type Pair, pair, reportOf, startBoth } from "./Pair.ts"
 
 const isRoot = mayUse("test/netns", "CAP_NET_ADMIN", "CAP_SYS_ADMIN")
 const flowCount = 10_000
+const followSeconds = 30
 const testMaxMs = 90_000
-
-/** Both caches follow A's kernel within `seconds`; then they are compared with it. */
-const followed = ({ a, b }: Pair, seconds: number) =>
-  Effect.gen(function*() {
-    const flows = yield* kernelFlows(a)
-    const expected = expectedCacheSet(flows)
-    const agrees = (node: Node, dump: "-i" | "-e") => {
-      let last: ReadonlyArray<string> = []
-      return eventually(
-        () => `${node.name} ${dump} agrees with the kernel of A:\n${last.join("\n")}\n${node.log()}`,
-        seconds,
-        Effect.map(node.request(dump), (text) => {
-          last = cacheDifferences(expected, cacheSet(text))
-          return last.length === 0
-        })
-      )
-    }
-    yield* agrees(a, "-i")
-    yield* agrees(b, "-e")
-    return flows
-  })
 
 /** B's kernel gets every flow of A and refuses none. */
 const committed = ({ a, b }: Pair, windowTracking: boolean) =>
@@ -61,17 +34,59 @@ describe.skipIf(!isRoot)("10 000 mixed flows", () => {
         // Window scales travel only with window tracking: one family with, the other without.
         const windowTracking = family === 6
         const nodes = yield* pair(a, b, { family, windowTracking })
-        yield* nodes.a.start()
-        yield* nodes.b.start()
+        yield* startBoth(nodes)
 
         yield* changeFlows(nodes.a, "create", 0, flowCount)
-        assert.strictEqual((yield* followed(nodes, 20)).size, flowCount)
+        assert.strictEqual((yield* followed(nodes, followSeconds)).size, flowCount)
 
         yield* changeFlows(nodes.a, "update", 0, flowCount / 2)
         yield* changeFlows(nodes.a, "delete", flowCount / 4, flowCount / 2)
-        assert.strictEqual((yield* followed(nodes, 20)).size, flowCount / 2)
+        assert.strictEqual((yield* followed(nodes, followSeconds)).size, flowCount / 2)
 
         yield* committed(nodes, windowTracking)
       }), testMaxMs)
   }
 })
+
+const lossPercent = 5
+
+describe.skipIf(!isRoot)(`a link that loses ${lossPercent} % in both directions`, () => {
+  for (const { a, b, family } of combinations) {
+    it.live(`still converges: ${a} to ${b}, IPv${family}`, () =>
+      Effect.gen(function*() {
+        const nodes = yield* pair(a, b, { family })
+        yield* startBoth(nodes)
+        yield* nodes.a.lose(lossPercent)
+        yield* nodes.b.lose(lossPercent)
+
+        yield* changeFlows(nodes.a, "create", 0, flowCount)
+        yield* changeFlows(nodes.a, "update", 0, flowCount / 2)
+        yield* changeFlows(nodes.a, "delete", flowCount / 4, flowCount / 2)
+        assert.strictEqual((yield* followed(nodes, followSeconds)).size, flowCount / 2)
+        assert.isAbove(yield* nodes.b.lost(), 0)
+      }), testMaxMs)
+  }
+})
+
+describe.skipIf(!isRoot)("a link that is dead at first", () => {
+  for (const family of [4, 6] as const) {
+    it.live(`loses nothing of ours for good, IPv${family}`, () =>
+      Effect.gen(function*() {
+        const nodes = yield* pair("ours", "ours", { family })
+        yield* nodes.b.lose(100)
+        yield* nodes.a.start()
+        yield* nodes.b.start()
+        yield* changeFlows(nodes.a, "create", 0, flowCount)
+        yield* eventually(
+          reportOf(nodes, () => "A has sent all of it in vain"),
+          followSeconds,
+          Effect.map(nodes.a.request("-s queue"), (text) => resendQueueOf(text) >= flowCount)
+        )
+        yield* nodes.b.lose(0)
+        assert.strictEqual((yield* followed(nodes, followSeconds)).size, flowCount)
+      }), testMaxMs)
+  }
+})
+
+const resendQueueOf = (text: string): number =>
+  numberAfter(text, /queue rsqueue:\s+current elements:\s+(\d+)/)
