@@ -1,0 +1,110 @@
+/** Two daemons over fake kernels, joined by a cable: what one kernel has, the other node knows. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { Request } from "../../../src/core/control/Request.ts"
+import { Entity } from "../../../src/core/protocol/SyncProtocol.ts"
+import { linesIn, pass, start, startPair, udp } from "../../fakes/NodeFake.ts"
+
+const many = (count: number): ReadonlyArray<ReturnType<typeof udp>> =>
+  Array.from({ length: count }, (_, i) => udp(i))
+
+describe("a pair of nodes", () => {
+  it.effect("has a new flow in the peer's external cache, follows its change and its end", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair()
+      const seen: Array<ReadonlyArray<string>> = []
+
+      a.node.kernel.open(udp(1))
+      yield* pass(10)
+      seen.push(linesIn(b.replica.external))
+      a.node.kernel.mark(udp(1), 7)
+      yield* pass(10)
+      seen.push(linesIn(b.replica.external))
+      a.node.kernel.close(udp(1))
+      yield* pass(10)
+      seen.push(linesIn(b.replica.external))
+
+      const line = "udp 10.0.0.1:5000>10.1.0.1:53"
+      assert.deepStrictEqual(seen, [[`${line} mark=0`], [`${line} mark=7`], []])
+      assert.deepStrictEqual(linesIn(b.replica.internal), [])
+      assert.deepStrictEqual(b.node.kernel.lines(), [])
+    }))
+
+  it.effect("agrees when the link loses every third datagram and swaps every fifth", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair({ sync: { ackWindowMessages: 5 } })
+      const fate = (number: number) =>
+        number % 3 === 0 ? "lose" : number % 5 === 0 ? "hold" : "pass"
+      a.node.links[0]!.fateOf = fate
+      b.node.links[0]!.fateOf = fate
+
+      for (const flow of many(200)) {
+        a.node.kernel.open(flow)
+        yield* pass(1)
+      }
+      for (const flow of many(100)) a.node.kernel.mark(flow, 9)
+      yield* pass(20)
+      for (const flow of many(50)) a.node.kernel.close(flow)
+      yield* pass(20_000)
+
+      assert.strictEqual(a.node.kernel.lines().length, 150)
+      assert.deepStrictEqual(linesIn(b.replica.external), a.node.kernel.lines())
+      assert.isAbove(b.replica.protocol.counters.lost, 0)
+      const unacknowledged = Array.from(a.replica.protocol.resendEntries())
+      assert.deepStrictEqual(unacknowledged.filter(({ kind }) => kind === Entity.flow), [])
+    }))
+
+  it.effect("tells a node that starts again with StartupResync everything", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair({}, { sync: { startupResync: true } })
+      for (const flow of many(300)) a.node.kernel.open(flow)
+      yield* pass(100)
+      yield* b.stop
+      a.node.kernel.close(udp(0))
+      a.node.kernel.mark(udp(1), 3)
+      yield* pass(2_000)
+
+      const again = yield* start(b.node)
+      yield* pass(10_000)
+
+      assert.strictEqual(a.node.kernel.lines().length, 299)
+      assert.deepStrictEqual(linesIn(again.replica.external), a.node.kernel.lines())
+      assert.isAbove(a.node.log.find("resync requested by other node").length, 1)
+      assert.deepStrictEqual(b.node.log.find("resync requested").length, 2)
+    }))
+
+  it.effect("reads the kernel's table at its start and tells it when the peer asks", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair()
+      a.node.kernel.loseEventsOf(() => many(5).forEach((flow) => a.node.kernel.open(flow)))
+      yield* a.stop
+      const again = yield* start(a.node)
+      yield* pass(100)
+      const before = linesIn(b.replica.external)
+
+      const client = b.node.control.connect(Request.requestResync)
+      yield* pass(5_000)
+
+      assert.isTrue(client.isClosed)
+      assert.deepStrictEqual(before, [])
+      assert.deepStrictEqual(linesIn(again.replica.internal), a.node.kernel.lines())
+      assert.deepStrictEqual(linesIn(b.replica.external), a.node.kernel.lines())
+      assert.deepStrictEqual(b.node.log.find("resync requested"), ["resync requested"])
+      assert.isAbove(a.node.log.find("resync requested by other node").length, 0)
+    }))
+
+  it.effect("sends everything on request, with the recorded words", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair()
+      for (const flow of many(3)) a.node.kernel.open(flow)
+      yield* pass(2_000)
+      b.replica.external.flushStep(0, 100_000)
+
+      const client = a.node.control.connect(Request.sendBulk)
+      yield* pass(2_000)
+
+      assert.isTrue(client.isClosed)
+      assert.deepStrictEqual(linesIn(b.replica.external), a.node.kernel.lines())
+      assert.deepStrictEqual(a.node.log.find("bulk"), ["sending bulk update"])
+    }))
+})
