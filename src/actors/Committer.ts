@@ -45,9 +45,11 @@ import type { Answers, KernelTable, KernelTableError } from "../layers/KernelTab
 import { requestsMax } from "../layers/KernelTable.ts"
 import type { LogSink } from "../layers/LogSink.ts"
 import type { Replica } from "./Replica.ts"
-import { RequestBatch } from "./RequestBatch.ts"
+import { askKernel, RequestBatch } from "./RequestBatch.ts"
 
 type Kernel = KernelTable["Service"]
+
+const keyHashOf = (view: FlowView): number => view.base[view.baseWord + Base.hash]!
 
 const masterComplete = HasRare.masterL4Protocol | HasRare.masterPorts
 const masterAddresses = HasRare.masterIpv4 | HasRare.masterIpv6
@@ -55,16 +57,16 @@ const masterAny = masterComplete | masterAddresses
 
 /** What a commit must know of the external cache. */
 const flowsOf = (replica: Replica): CommitFlows => {
-  const { table } = replica.external
-  const { view } = replica
+  const { external, view } = replica
+  const { table } = external
   const rare = (slot: number) => presentRareOf(table.view(slot, view))
   return {
     walk: (cursor, max, visit) => {
       const end = Math.min(cursor + max, table.slotsHigh)
-      for (let slot = cursor; slot < end; slot++) if (table.lifeOf(slot) !== 0) visit(slot)
+      for (let slot = cursor; slot < end; slot++) if (external.holds(slot)) visit(slot)
       return end < table.slotsHigh ? end : -1
     },
-    isLive: (slot) => table.lifeOf(slot) !== 0,
+    isLive: (slot) => external.holds(slot),
     hasMaster: (slot) => (rare(slot) & masterAny) !== 0,
     hasCompleteMaster: (slot) => {
       const present = rare(slot)
@@ -96,6 +98,8 @@ class Session {
   readonly #requests = new RequestBatch()
   readonly #readBack = new RequestBatch()
   readonly #committed = scratchView()
+  /** Hashes of the flows' keys: a slot may have another flow when the kernel has answered. */
+  readonly #hashes = new Int32Array(requestsMax)
   readonly #options = requestOptions()
   readonly #cursor = new NlmsgCursor()
 
@@ -115,10 +119,18 @@ class Session {
         return Effect.succeed(true)
       }
       this.#encode()
-      return Effect.flatMap(this.#kernel.apply(this.#requests), (answers) => {
+      const committed = askKernel(this.#replica, this.#kernel, this.#requests, (answers) => {
         this.#judge(answers)
-        return Effect.as(this.#finish(), true)
+        return this.#takeIn()
       })
+      return Effect.flatMap(
+        committed,
+        (failures) =>
+          this.#logFailures(failures).pipe(
+            Effect.andThen(this.#readTranslated()),
+            Effect.as(true)
+          )
+      )
     })
   }
 
@@ -134,6 +146,7 @@ class Session {
     for (let i = 0; i < batch.count; i++) {
       const slot = batch.slots[i]!
       external.table.view(slot, view)
+      this.#hashes[i] = keyHashOf(view)
       const options = this.#setOptions(slot, view, batch.omits[i]!)
       switch (batch.operations[i]) {
         case CommitOperation.create:
@@ -166,8 +179,8 @@ class Session {
     this.#commit.finishBatch()
   }
 
-  /** Takes what is now in the kernel into the internal cache, logs what is not. */
-  #finish(): Effect.Effect<void, KernelTableError> {
+  /** Takes what is now in the kernel into the internal cache; what is not: reason, flow, … */
+  #takeIn(): ReadonlyArray<string> {
     const { external, internal, view } = this.#replica
     const batch = this.#batch
     const nowSeconds = this.#replica.nowSeconds()
@@ -175,15 +188,17 @@ class Session {
     this.#readBack.clear()
     for (let i = 0; i < batch.count; i++) {
       const slot = batch.slots[i]!
+      // Its peer ended the flow meanwhile. If the kernel has it, it has a timeout there.
+      if (!external.holds(slot)) continue
+      external.table.view(slot, view)
+      if (keyHashOf(view) !== this.#hashes[i]) continue
       if (batch.outcomes[i] === CommitOutcome.failed) {
-        external.table.view(slot, view)
         failures.push(
           errnoText(batch.errnos[i]!),
           formatFlow(view, { timeout: true, wallSeconds: 0 })
         )
       }
       if (batch.outcomes[i] !== CommitOutcome.committed) continue
-      external.table.view(slot, view)
       if (isTranslated(view)) {
         this.#readBack.get(view, slot)
         continue
@@ -194,7 +209,7 @@ class Session {
         : Change.created
       internal.apply(change, this.#committed, Origin.commit, nowSeconds)
     }
-    return Effect.andThen(this.#logFailures(failures), this.#readTranslated())
+    return failures
   }
 
   #logFailures(failures: ReadonlyArray<string>): Effect.Effect<void> {
@@ -208,7 +223,7 @@ class Session {
 
   #readTranslated(): Effect.Effect<void, KernelTableError> {
     if (this.#readBack.count === 0) return Effect.void
-    return Effect.map(this.#kernel.apply(this.#readBack), ({ messages }) => {
+    return askKernel(this.#replica, this.#kernel, this.#readBack, ({ messages }) => {
       const { internal, scratch } = this.#replica
       const cursor = this.#cursor
       for (let i = 0; i < messages.count; i++) {

@@ -15,7 +15,7 @@ import { flowChangeOf } from "../core/netlink/FlowChange.ts"
 import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
 import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
 import type { Replica } from "./Replica.ts"
-import { dumpRequest, RequestBatch } from "./RequestBatch.ts"
+import { askKernel, dumpRequest, RequestBatch } from "./RequestBatch.ts"
 
 /** Deletes every flow that the kernel has now. */
 export const flushKernel = (
@@ -26,6 +26,11 @@ export const flushKernel = (
     const { internal, scratch } = replica
     const cursor = new NlmsgCursor()
     const requests = new RequestBatch()
+    const deleteNow = Effect.suspend(() =>
+      requests.count === 0
+        ? Effect.void
+        : askKernel(replica, kernel, requests, () => requests.clear())
+    )
     const dump = yield* kernel.dump(dumpRequest())
     for (;;) {
       const part = yield* dump.next
@@ -40,12 +45,11 @@ export const flushKernel = (
           if (fault !== Fault.none) continue
           requests.delete(scratch, 0, true)
           internal.apply(Change.destroyed, scratch, Origin.flush, replica.nowSeconds())
-          if (requests.hasRoom) continue
-          yield* kernel.apply(requests)
-          requests.clear()
+          if (!requests.hasRoom) yield* deleteNow
         }
       }
+      // Nobody gets a turn between the cache and the kernel: an event would bring a flow back.
+      yield* deleteNow
       yield* Effect.yieldNow
     }
-    if (requests.count > 0) yield* kernel.apply(requests)
   }))

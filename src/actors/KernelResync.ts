@@ -18,7 +18,7 @@ import { Entity } from "../core/protocol/SyncProtocol.ts"
 import type { NetlinkBatch } from "../layers/KernelEvents.ts"
 import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
 import type { Replica } from "./Replica.ts"
-import { dumpRequest, RequestBatch } from "./RequestBatch.ts"
+import { askKernel, dumpRequest, RequestBatch } from "./RequestBatch.ts"
 
 /** Slots looked at in one step while suspects are searched. */
 const sweepStep = 4_096
@@ -108,12 +108,13 @@ const sweep = (replica: Replica, kernel: Kernel): Effect.Effect<void, KernelTabl
         requests.get(internal.table.view(slot, view), slot)
       }
       if (requests.count > 0) {
-        const { errnos } = yield* kernel.apply(requests)
-        for (let i = 0; i < requests.count; i++) {
-          const slot = requests.slots[i]!
-          if (errnos[i] !== enoent || internal.nextStale(slot, slot + 1) !== slot) continue
-          protocol.tell(Entity.flow, internal.destroyStale(slot), internal.change)
-        }
+        yield* askKernel(replica, kernel, requests, ({ errnos }) => {
+          for (let i = 0; i < requests.count; i++) {
+            const slot = requests.slots[i]!
+            if (errnos[i] !== enoent || internal.nextStale(slot, slot + 1) !== slot) continue
+            protocol.tell(Entity.flow, internal.destroyStale(slot), internal.change)
+          }
+        })
       }
       yield* Effect.yieldNow
     }

@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Random from "effect/Random"
+import * as Semaphore from "effect/Semaphore"
 import { ExternalCache } from "../core/cache/ExternalCache.ts"
 import { InternalCache } from "../core/cache/InternalCache.ts"
 import type { GeneralSettings, SyncSettings } from "../core/config/Settings.ts"
@@ -68,6 +69,8 @@ export interface Replica {
   readonly runtime: RuntimeCounters
   /** Opened when the protocol may have something to say. */
   readonly work: Latch.Latch
+  /** Who has it may ask the kernel: answers are looked at before anybody else asks. */
+  readonly kernelTurn: Semaphore.Semaphore
   /** One scratch record for decoding, never used across a yield. */
   readonly scratch: FlowView
   readonly view: FlowView
@@ -78,8 +81,8 @@ export interface Replica {
   readonly nowSeconds: () => number
   readonly startedMs: number
   /**
-   * For the watchdog: when an actor last finished a turn, and since when it is in one (0: it is
-   * not).
+   * For the watchdog: when the sender last finished a turn, and since when the reader of events is
+   * in one (0: it waits for events).
    */
   readonly progress: { syncMs: number; ingestSinceMs: number; limitLogged: boolean }
 }
@@ -139,16 +142,20 @@ export const make = (
       firstSeq: () => Math.floor(clock.currentTimeMillisUnsafe() / 1_000) >>> 0,
       nowMs: nowMs()
     })
-    const firstLink = Math.max(0, sync.links.findLastIndex((link) => link.isDefault))
+    // A program may have opened the first choice alone.
+    const firstLink = links.length === sync.links.length
+      ? Math.max(0, sync.links.findLastIndex((link) => link.isDefault))
+      : 0
     const internalTable = yield* table
     const externalTable = yield* table
+    const internal = new InternalCache({
+      table: internalTable,
+      forget: (slot) => protocol.forget(Entity.flow, slot)
+    })
     const current = links[firstLink]!
     return {
       settings,
-      internal: new InternalCache({
-        table: internalTable,
-        forget: (slot) => protocol.forget(Entity.flow, slot)
-      }),
+      internal,
       external: new ExternalCache({ table: externalTable }),
       protocol,
       bulk: new Bulk([{
@@ -156,7 +163,7 @@ export const make = (
         walk: (cursor, max, visit) => {
           const end = Math.min(cursor + max, internalTable.slotsHigh)
           for (let slot = cursor; slot < end; slot++) {
-            if (internalTable.lifeOf(slot) !== 0) visit(slot)
+            if (internal.holds(slot)) visit(slot)
           }
           return end < internalTable.slotsHigh ? end : -1
         }
@@ -167,6 +174,7 @@ export const make = (
       receive: emptyReceive(),
       runtime: emptyRuntime(),
       work: Latch.makeUnsafe(true),
+      kernelTurn: Semaphore.makeUnsafe(1),
       scratch: scratchView(),
       view: new View(),
       outbound: emptyOutbound(),

@@ -2,6 +2,7 @@
  * Hot. Requests to the kernel, encoded back to back as `KernelTable.apply` wants them, with the
  * slots they are about.
  */
+import * as Effect from "effect/Effect"
 import { assert } from "../core/assert.ts"
 import type { FlowView } from "../core/model/FlowView.ts"
 import type { RequestOptions } from "../core/netlink/CtnetlinkEncode.ts"
@@ -13,8 +14,9 @@ import {
   encodeUpdate,
   requestBytesMax
 } from "../core/netlink/CtnetlinkEncode.ts"
-import type { Requests } from "../layers/KernelTable.ts"
+import type { Answers, KernelTable, KernelTableError, Requests } from "../layers/KernelTable.ts"
 import { requestsMax } from "../layers/KernelTable.ts"
+import type { Replica } from "./Replica.ts"
 
 export class RequestBatch implements Requests {
   readonly bytes: Uint8Array
@@ -75,6 +77,18 @@ export class RequestBatch implements Requests {
     this.length = end
   }
 }
+
+/**
+ * Hands the requests to the kernel and what it answered to `judge`, before anybody else can ask:
+ * there is one object for all answers.
+ */
+export const askKernel = <A>(
+  replica: Replica,
+  kernel: KernelTable["Service"],
+  requests: RequestBatch,
+  judge: (answers: Answers) => A
+): Effect.Effect<A, KernelTableError> =>
+  replica.kernelTurn.withPermit(Effect.map(kernel.apply(requests), judge))
 
 /** The request that dumps the flows of both families. */
 export const dumpRequest = (): Uint8Array => {

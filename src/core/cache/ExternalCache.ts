@@ -54,6 +54,12 @@ export class ExternalCache {
     return slot
   }
 
+  /** `slot` has a flow that no flush has doomed. */
+  holds(slot: number): boolean {
+    const life = this.table.lifeOf(slot)
+    return life !== 0 && !this.#flush.isDoomed(life)
+  }
+
   /** The flow in `slot` has expired, or its peer said that it ended. */
   remove(slot: number): void {
     this.stats.active--

@@ -83,6 +83,12 @@ export class InternalCache {
     this.table.release(slot)
   }
 
+  /** `slot` has a flow, dead or alive, that no flush has doomed. */
+  holds(slot: number): boolean {
+    const life = this.table.lifeOf(slot)
+    return life !== 0 && !this.#flush.isDoomed(life)
+  }
+
   isDead(slot: number): boolean {
     return (this.table.lifeOf(slot) & Life.dead) !== 0
   }
