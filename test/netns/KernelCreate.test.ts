@@ -20,7 +20,11 @@ interface Outcome {
 
 /** A rule that uses labels: otherwise the kernel drops them. */
 const ruleset = `table inet t {
-  chain f { type filter hook forward priority 0; policy accept; ct state invalid counter; ct label set 3; }
+  chain f {
+    type filter hook forward priority 0; policy accept;
+    ct state invalid counter
+    ct label set 3
+  }
 }`
 
 /** Left out of the comparison: the kernel's own numbers, and what depends on its DCCP tracker. */

@@ -20,7 +20,7 @@ import {
   everything,
   nothing
 } from "./FlowMessage.ts"
-import type { NatRange } from "./FlowRequest.ts"
+import type { NatRange, RequestedZone } from "./FlowRequest.ts"
 import {
   checkSizes,
   helperIn,
@@ -377,9 +377,17 @@ export class FakeKernel {
     const zone = zoneIn(request, original, reply)
     const key = original ?? reply
     if (key === undefined) throw new Refused(EINVAL)
-    const isKeyed = zone.zoneIn === "both" ||
-      zone.zoneIn === (original === undefined ? "reply" : "original")
-    return this.#table.get(keyOf(key.tuple, isKeyed ? zone.zone : 0))
+    return this.#lookUp(key.tuple, zone)
+  }
+
+  /** A zone of one direction counts only if the tuple is that direction of the flow. */
+  #lookUp(tuple: KernelTuple, { zone, zoneIn }: RequestedZone): KernelFlow | undefined {
+    for (const direction of ["original", "reply"] as const) {
+      const isIn = zoneIn === "both" || zoneIn === direction
+      const flow = this.#table.get(keyOf(tuple, isIn ? zone : 0))
+      if (flow !== undefined && isSameTuple(tuple, flow[direction])) return flow
+    }
+    return undefined
   }
 
   #new(request: Request): void {
@@ -429,7 +437,7 @@ export class FakeKernel {
     if (labels !== undefined && labels.length % 4 === 0) flow.labels?.set(labels)
     const master = tupleIn(request, 14)
     if (master !== undefined) {
-      const found = this.#table.get(keyOf(master.tuple, flow.zoneIn === "both" ? flow.zone : 0))
+      const found = this.#lookUp(master.tuple, flow)
       if (found === undefined) throw new Refused(ENOENT)
       flow.master = found
       flow.status |= StatusBit.expected
