@@ -1,20 +1,21 @@
 /**
  * When to read a socket: at once while little happens, in pauses while much does.
  *
- * Waking up costs far more than handling an event. Below about a thousand items a second each is
- * handled as it comes, since latency is what counts there. Above, the socket is drained every few
- * milliseconds, the longer the busier, until three drains in a row found nothing. A drain that
- * filled its buffer is followed by the next without a pause.
+ * Waking up costs far more than handling an event. While a socket wakes us fewer than a thousand times a second each
+ * item is handled as it comes, since latency is what counts there; so is what a peer sends that makes such pauses
+ * itself. Above, the socket is drained every few milliseconds until it is calm again or three drains in a row found
+ * nothing. A drain that filled its buffer is followed by the next without a pause.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
-/** Items per second above which pauses begin. */
+/** Wake-ups per second above which pauses begin, items per second below which they end. */
 const busyRate = 1_000
 /** Items per second above which the pauses are long. */
 const veryBusyRate = 20_000
-const shortPauseMs = 2
-const longPauseMs = 4
+/** On average an item waits half of it; C conntrackd takes 0.6 to 2 ms, and we may take 2 ms longer. */
+const shortPauseMs = 4
+const longPauseMs = 5
 /** Length of a measurement. */
 const rateWindowMs = 25
 const emptyDrainsMax = 3
@@ -38,17 +39,23 @@ export interface Source {
 export const moderated = (source: Source): Effect.Effect<number> => {
   let windowStartMs = 0
   let windowItems = 0
+  let windowDrains = 0
   let pauseMs = 0
   let wasFull = false
 
   const measure = (nowMs: number, items: number): void => {
     windowItems += items
+    windowDrains++
     const elapsedMs = nowMs - windowStartMs
     if (elapsedMs < rateWindowMs) return
+    // Once there are pauses, drains say nothing of how often we would be woken without.
+    const busyness = pauseMs > 0 ? windowItems : windowDrains
     const rate = (windowItems * 1_000) / elapsedMs
-    pauseMs = rate < busyRate ? 0 : rate < veryBusyRate ? shortPauseMs : longPauseMs
+    const isBusy = (busyness * 1_000) / elapsedMs >= busyRate
+    pauseMs = !isBusy ? 0 : rate < veryBusyRate ? shortPauseMs : longPauseMs
     windowStartMs = nowMs
     windowItems = 0
+    windowDrains = 0
   }
 
   return Effect.gen(function*() {

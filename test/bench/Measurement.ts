@@ -1,4 +1,4 @@
-/** One row of the table that `npm run bench` ends with: what was measured, what came out, the aim. */
+/** One row of the table that `npm run bench` ends with: what was measured, and what was promised. */
 
 export interface Measurement {
   /** What, and over how much data. */
