@@ -204,11 +204,18 @@ export const cacheDifferences = (one: CacheSet, other: CacheSet): ReadonlyArray<
 
 /**
  * Waits until the internal cache of A and the external cache of B have exactly the entries of A's
- * kernel, with what caches show of them; returns these entries.
+ * kernel, with what caches show of them; returns these entries. Without `zones`, only those in no
+ * zone count.
  */
-export const followed = (nodes: Pair, seconds: number): Effect.Effect<FlowSet, CommandFailed> =>
+export const followed = (
+  nodes: Pair,
+  seconds: number,
+  options: { readonly zones: boolean } = { zones: true }
+): Effect.Effect<FlowSet, CommandFailed> =>
   Effect.gen(function*() {
-    const flows = yield* kernelFlows(nodes.a)
+    const compared = <A>(set: ReadonlyMap<string, A>): ReadonlyMap<string, A> =>
+      options.zones ? set : new Map([...set].filter(([key]) => key.endsWith(" zone 0")))
+    const flows = compared(yield* kernelFlows(nodes.a))
     const expected = expectedCacheSet(flows)
     const agrees = (node: Node, dump: "-i" | "-e") => {
       let last: ReadonlyArray<string> = []
@@ -217,7 +224,7 @@ export const followed = (nodes: Pair, seconds: number): Effect.Effect<FlowSet, C
         reportOf(nodes, what),
         seconds,
         Effect.map(node.request(dump), (text) => {
-          last = cacheDifferences(expected, cacheSet(text))
+          last = cacheDifferences(expected, compared(cacheSet(text)))
           return last.length === 0
         })
       )
