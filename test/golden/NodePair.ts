@@ -25,7 +25,11 @@ table inet t {
   ct helper ftpstd { type "ftp" protocol tcp; l3proto ip; }
   chain ro { type filter hook output priority raw; oifname { "link0", "link1" } notrack; }
   chain ri { type filter hook prerouting priority raw; iifname { "link0", "link1" } notrack; }
-  chain o { type filter hook output priority 0; tcp dport 21 ct helper set "ftpstd"; ct state new accept; }
+  chain o {
+    type filter hook output priority 0
+    tcp dport 21 ct helper set "ftpstd"
+    ct state new accept
+  }
 }
 `
 

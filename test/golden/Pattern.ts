@@ -52,7 +52,8 @@ export const substitute = (
   values: { readonly [name: string]: string }
 ): string => text.replace(/@([A-Z][A-Z0-9_]*)@/g, (whole, name: string) => values[name] ?? whole)
 
-const linesOf = (text: string): ReadonlyArray<string> => text.split("\n").filter((line) => line !== "")
+const linesOf = (text: string): ReadonlyArray<string> =>
+  text.split("\n").filter((line) => line !== "")
 
 /**
  * Compares unordered lines (dumps): every line has its own pattern line. Returns what does not fit:

@@ -1,6 +1,6 @@
 /**
- * Turns the recorded `conntrack -I …` commands into flow records: as the kernel reports the new flow
- * to the internal cache, or as the peer's external cache knows it.
+ * Turns the recorded `conntrack -I …` commands into flow records: as the kernel reports the new
+ * flow to the internal cache, or as the peer's external cache knows it.
  */
 import * as DccpState from "../../src/core/model/DccpState.ts"
 import { Address, Base, Has, swap32 } from "../../src/core/model/FlowLayout.ts"

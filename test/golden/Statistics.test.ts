@@ -133,13 +133,22 @@ const replies: ReadonlyArray<readonly [string, string, (next: Numbers) => string
   [
     "02",
     "-s queue",
-    (n) => FormatStats.formatQueues(n(), [queue("txqueue")(n), queue("errorq")(n), queue("rsqueue")(n)])
+    (n) =>
+      FormatStats.formatQueues(n(), [
+        queue("txqueue")(n),
+        queue("errorq")(n),
+        queue("rsqueue")(n)
+      ])
   ],
   ["09", "-s", (n) => bypass(n) + inject(n) + traffic(n) + udpLink(n) + tracking(n)],
   ["09", "-s cache", (n) => bypass(n) + inject(n)],
   ["12", "-s", (n) => cache("stats")(n) + traffic(n)],
   ["12", "-s cache", extended("stats")],
-  ["20", "-s", (n) => cache("internal")(n) + cache("external")(n) + traffic(n) + udpLink(n) + tracking(n)],
+  [
+    "20",
+    "-s",
+    (n) => cache("internal")(n) + cache("external")(n) + traffic(n) + udpLink(n) + tracking(n)
+  ],
   ["23", "-s network", (n) => network(n) + udpLink(n)]
 ]
 

@@ -1,6 +1,6 @@
 /**
- * Replays recorded command-line sessions: with the original program, if it is installed, to prove the
- * replay itself, and with ours. Every way in which ours differs is listed here with its row in
+ * Replays recorded command-line sessions: with the original program, if it is installed, to prove
+ * the replay itself, and with ours. Every way in which ours differs is listed here with its row in
  * `docs/differences.md` and with what is expected instead.
  */
 import { assert, describe, it } from "@effect/vitest"
