@@ -8,7 +8,6 @@
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import { Request } from "../core/control/Request.ts"
 import { formatCachedFlow } from "../core/text/FormatFlow.ts"
 import { formatFlowXml } from "../core/text/FormatFlowXml.ts"
@@ -16,6 +15,7 @@ import type { ClientGone, ControlClient, ControlSocket } from "../layers/Control
 import type { Interfaces } from "../layers/Interfaces.ts"
 import type { KernelEvents } from "../layers/KernelEvents.ts"
 import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
+import type { Supervisor } from "../layers/Supervisor.ts"
 import type { Committer } from "./Committer.ts"
 import { flushKernel } from "./KernelFlush.ts"
 import { readTable } from "./KernelResync.ts"
@@ -29,6 +29,7 @@ export interface ControlParts {
   readonly events: KernelEvents["Service"]
   readonly interfaces: Interfaces["Service"]
   readonly committer: Committer
+  readonly supervisor: Supervisor["Service"]
   /** Completed by a stop request. */
   readonly stop: Deferred.Deferred<void>
 }
@@ -44,8 +45,8 @@ type Cache = Replica["internal"] | Replica["external"]
 
 export class Control {
   readonly #parts: ControlParts
-  /** The flush that `-t` scheduled. */
-  #purge: Fiber.Fiber<void> | undefined
+  /** The flush that `-t` scheduled, until it is due; completed when it is cancelled. */
+  #purge: Deferred.Deferred<void> | undefined
 
   constructor(parts: ControlParts) {
     this.#parts = parts
@@ -157,7 +158,7 @@ export class Control {
         const nowSeconds = replica.nowSeconds()
         let text = ""
         for (let lines = 0; lines < dumpLines && slot < table.slotsHigh; slot++) {
-          if (table.lifeOf(slot) === 0 || isDead(slot)) continue
+          if (!cache.holds(slot) || isDead(slot)) continue
           table.view(slot, replica.view)
           text += xml
             ? formatFlowXml(replica.view, { timeout: false, wallSeconds }) + "\n"
@@ -206,20 +207,23 @@ export class Control {
     return Effect.gen({ self: this }, function*() {
       if (this.#purge !== undefined) return
       const seconds = this.#parts.replica.settings.sync.purgeTimeoutSeconds
+      const cancelled = Deferred.makeUnsafe<void>()
+      this.#purge = cancelled
       yield* Effect.logInfo(`flushing conntrack table in ${seconds} secs`)
       const purge = Effect.gen({ self: this }, function*() {
-        yield* Effect.sleep(seconds * 1_000)
+        yield* Effect.raceFirst(Effect.sleep(seconds * 1_000), Deferred.await(cancelled))
+        if (this.#purge !== cancelled) return
         this.#purge = undefined
         yield* this.#flushKernel("flushing kernel conntrack table (scheduled)")
         yield* this.#flush(this.#parts.replica.internal)
       })
-      this.#purge = yield* Effect.forkDetach(purge)
+      yield* this.#parts.supervisor.start("purge", purge)
     })
   }
 
   #cancelPurge(): Effect.Effect<void> {
     const purge = this.#purge
     this.#purge = undefined
-    return purge === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(purge))
+    return purge === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(purge, undefined))
   }
 }

@@ -83,7 +83,13 @@ const overrunResync = (
     }
     isRunning = true
     replica.runtime.kernelResyncs++
-    return Effect.retry(repair(replica, kernel), { schedule: reopening }).pipe(
+    let isFirst = true
+    const attempt = Effect.tapError(repair(replica, kernel), (error) => {
+      if (!isFirst) return Effect.void
+      isFirst = false
+      return Effect.logWarning(`the kernel resync failed and is tried again: ${error.message}`)
+    })
+    return Effect.retry(attempt, { schedule: reopening }).pipe(
       Effect.orDie,
       Effect.ensuring(Effect.sync(() => (isRunning = false))),
       Effect.andThen(Effect.suspend(() => {
@@ -101,7 +107,7 @@ const overrunResync = (
       const done = Effect.sync(() => (isScheduled = false))
       return supervisor.start("kernel resync", wait.pipe(Effect.andThen(done), Effect.andThen(run)))
     }),
-    now: run
+    now: supervisor.start("kernel resync", run)
   }
 }
 
@@ -124,7 +130,15 @@ export const layer = (
       const replica = yield* make(settings, links)
       const committer = new Committer(replica, kernel, log)
       const stop = yield* Deferred.make<void>()
-      const control = new Control({ replica, kernel, events, interfaces, committer, stop })
+      const control = new Control({
+        replica,
+        kernel,
+        events,
+        interfaces,
+        committer,
+        supervisor,
+        stop
+      })
 
       // The event socket is open already: what happens while the table is read is not lost.
       yield* Effect.tapError(readTable(replica, kernel), cannotRead)

@@ -11,8 +11,8 @@ import { decodeFlow } from "../core/netlink/CtnetlinkDecode.ts"
 import { flowChangeOf } from "../core/netlink/FlowChange.ts"
 import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
 import { Entity } from "../core/protocol/SyncProtocol.ts"
-import type { EventBatch, KernelEvents } from "../layers/KernelEvents.ts"
-import { reopening } from "./Reopening.ts"
+import type { EventBatch, KernelEvents, KernelEventsLost } from "../layers/KernelEvents.ts"
+import { reopenedForEver } from "./Reopening.ts"
 import type { Replica } from "./Replica.ts"
 
 /** Applies one batch of events; true when peers must hear of something. */
@@ -61,29 +61,33 @@ export const ingest = (
 ): Effect.Effect<never> => {
   const { progress, runtime, work } = replica
   const cursor = new NlmsgCursor()
-  const step = Effect.flatMap(events.pull, (batch) => {
+  // A turn lasts until events are waited for again, so also while a lost socket is not there.
+  const pull = Effect.suspend(() => {
+    progress.ingestSinceMs = 0
+    return events.pull
+  })
+  const turn = Effect.flatMap(pull, (batch) => {
     progress.ingestSinceMs = replica.nowMs()
     if (applyBatch(replica, cursor, batch)) work.openUnsafe()
-    progress.ingestSinceMs = 0
     return batch.overrun ? overrun(replica, events, resync) : Effect.void
   })
-  return Effect.forever(step).pipe(
-    Effect.catchTag("KernelEventsLost", (lost) => {
-      runtime.catchEventFailed++
-      return Effect.logWarning(lost.message).pipe(
-        Effect.andThen(Effect.retry(events.reopen, { schedule: reopening })),
-        Effect.andThen(resync.now)
-      )
-    }),
-    Effect.orDie,
-    Effect.forever
-  )
+  return reopenedForEver({
+    turn: Effect.tapError(turn, () =>
+      Effect.sync(() => {
+        runtime.catchEventFailed++
+        if (progress.ingestSinceMs === 0) progress.ingestSinceMs = replica.nowMs()
+      })),
+    reopen: events.reopen,
+    failed: (lost: KernelEventsLost) => Effect.logWarning(lost.message),
+    opened: resync.now
+  })
 }
 
 /** What follows from lost events. */
 export interface OverrunResync {
   /** Schedules a kernel resync, if the configuration wants one. */
   readonly later: Effect.Effect<void>
+  /** Begins one at once. Events are read meanwhile. */
   readonly now: Effect.Effect<void>
 }
 

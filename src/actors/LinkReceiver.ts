@@ -14,8 +14,9 @@ import { MessageReader } from "../core/wire/Datagram.ts"
 import { decode } from "../core/wire/FlowAttributes.ts"
 import type { MessageHeader } from "../core/wire/MessageHeader.ts"
 import { emptyHeader, MessageType } from "../core/wire/MessageHeader.ts"
+import type { LinkReceiveError } from "../layers/LinkError.ts"
 import type { Datagrams } from "../layers/Links.ts"
-import { reopening } from "./Reopening.ts"
+import { reopenedForEver } from "./Reopening.ts"
 import type { Replica } from "./Replica.ts"
 
 class Receiver {
@@ -92,17 +93,13 @@ class Receiver {
 export const linkReceiver = (replica: Replica, index: number): Effect.Effect<never> => {
   const receiver = new Receiver(replica, index)
   const link = replica.links[index]!
-  return link.pull.pipe(
-    Effect.map((datagrams) => {
+  return reopenedForEver({
+    turn: Effect.map(link.pull, (datagrams) => {
       receiver.receive(datagrams)
       replica.work.openUnsafe()
     }),
-    Effect.forever,
-    Effect.catchTag("LinkReceiveError", (error) =>
-      Effect.logWarning(error.message).pipe(
-        Effect.andThen(Effect.retry(link.reopen, { schedule: reopening }))
-      )),
-    Effect.orDie,
-    Effect.forever
-  )
+    reopen: link.reopen,
+    failed: (error: LinkReceiveError) => Effect.logWarning(error.message),
+    opened: Effect.void
+  })
 }

@@ -90,6 +90,8 @@ export class KernelFake {
   bufferMaxBytes = 1_000
   dumps = 0
   reopened = 0
+  /** The event socket fails with this code whenever it was opened again. */
+  failAgainAfterReopening: string | undefined
   readonly requests: Array<string> = []
   readonly #flows = new Map<string, KernelFlow>()
   readonly #queue: Array<Uint8Array> = []
@@ -129,10 +131,19 @@ export class KernelFake {
 
   /** What happens in `traffic` is not reported: the socket's buffer was full. */
   loseEventsOf(traffic: () => void): void {
+    this.silently(traffic)
+    this.overrun()
+  }
+
+  /** What happens in `traffic` is not reported, nor that something was lost. */
+  silently(traffic: () => void): void {
     this.#isSilent = true
     traffic()
     this.#isSilent = false
-    this.overrun()
+  }
+
+  has(flow: TrafficFlow): boolean {
+    return this.#flows.has(keyOf({ protocol: flow.protocol ?? "udp", ...flow }))
   }
 
   overrun(): void {
@@ -169,7 +180,7 @@ export class KernelFake {
         return Effect.fail(new KernelEventsLost({ code: "EMFILE" }))
       }
       this.reopened++
-      this.#failure = undefined
+      this.#failure = this.failAgainAfterReopening
       this.#queue.length = 0
       return Effect.void
     }),
