@@ -180,6 +180,23 @@ const announceReady = Effect.sync(() => {
   process.send("ready", () => process.disconnect())
 })
 
+/**
+ * Real-time round-robin at the highest priority unless the file says otherwise: events must not
+ * wait.
+ */
+const applyScheduler = (addon: NativeAddon, settings: Settings): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { policy, priority } = settings.general.scheduler
+    const result = policy === undefined
+      ? addon.setScheduler("rr", addon.schedulerMaxPriority("rr"))
+      : addon.setScheduler(policy, priority)
+    if (result >= 0) return Effect.void
+    return Effect.logWarning(
+      `scheduler configuration failed: ${errnoText(-result)}. Likely a bug in conntrackd, please ` +
+        "report it. Continuing with system default scheduler."
+    )
+  })
+
 const run = (addon: NativeAddon, settings: Settings, isDetached: boolean) =>
   Effect.gen(function*() {
     const started = Effect.gen(function*() {
@@ -187,6 +204,7 @@ const run = (addon: NativeAddon, settings: Settings, isDetached: boolean) =>
         lockFile(addon, settings.general.lockFile),
         (error) => Effect.logError(error.message)
       )
+      yield* applyScheduler(addon, settings)
       const layer = daemonLayer(settings, isDetached ? "daemon" : "console").pipe(
         Layer.provide(platform(addon, settings))
       )

@@ -21,7 +21,6 @@ const pending: ReadonlySet<string> = new Set([
   "Multicast",
   "NetlinkEventsReliable",
   "PollSecs",
-  "Scheduler",
   "Stats",
   "Syslog",
   "TCP",
