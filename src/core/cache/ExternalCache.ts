@@ -91,7 +91,7 @@ export class ExternalCache {
   }
 
   #add(view: FlowView, nowSeconds: number): number {
-    const slot = this.table.insert(view)
+    const slot = this.table.insertSought(view)
     if (slot < 0) {
       this.stats.noSpace++
       return -1

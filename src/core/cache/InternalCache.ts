@@ -181,7 +181,7 @@ export class InternalCache {
   }
 
   #add(view: FlowView, nowSeconds: number): number {
-    const slot = this.table.insert(view)
+    const slot = this.table.insertSought(view)
     if (slot < 0) {
       this.stats.noSpace++
       return -1

@@ -38,6 +38,8 @@ const keyBits = Has.originalIpv4 | Has.originalIpv6 | Has.l4Protocol | Has.origi
 /** Words of a key: protocols and zone, ports, then two or eight address words. */
 const keyWordsIpv4 = 4
 const keyWordsIpv6 = 10
+/** Rounds after the last word of the key. */
+const hashEndRounds = 3
 
 export class FlowTable {
   readonly flowsMax: number
@@ -45,10 +47,14 @@ export class FlowTable {
   readonly #addresses = new Slab(addressWords)
   readonly #rares = new Slab(rareWords)
   readonly #index: SlotIndex
-  readonly #key = new Int32Array(keyWordsIpv6)
+  /** Key, number of its words, and the zeros that end the hash. */
+  readonly #key = new Int32Array(keyWordsIpv6 + 1 + hashEndRounds)
   readonly #seed0: number
   readonly #seed1: number
   #keyWords = keyWordsIpv4
+  /** What `find` looked for last, and its hash. */
+  #sought: FlowView | undefined
+  #soughtHash = 0
 
   constructor(options: FlowTableOptions) {
     assert(options.flowsMax >= 1, "a table holds at least one flow")
@@ -96,7 +102,10 @@ export class FlowTable {
 
   /** The slot of the flow with the key of `view`, or -1. */
   find(view: FlowView): number {
-    return this.#find(this.#hashKey(view))
+    const hash = this.#hashKey(view)
+    this.#sought = view
+    this.#soughtHash = hash
+    return this.#find(hash)
   }
 
   /**
@@ -104,8 +113,17 @@ export class FlowTable {
    * there yet.
    */
   insert(view: FlowView): number {
+    return this.#insert(view, this.#hashKey(view))
+  }
+
+  /** As `insert`, for the flow that `find` has just looked for: its hash is known. */
+  insertSought(view: FlowView): number {
+    assert(view === this.#sought, "the flow was looked for just before")
+    return this.#insert(view, this.#soughtHash)
+  }
+
+  #insert(view: FlowView, hash: number): number {
     if (this.#flows.used >= this.flowsMax) return -1
-    const hash = this.#hashKey(view)
     const slot = this.#flows.allocate()
     const words = this.#flows.words(slot)
     const at = this.#flows.wordOf(slot)
@@ -339,27 +357,34 @@ export class FlowTable {
     let v1 = this.#seed1
     let v2 = 0x6c79_6765 ^ this.#seed0
     let v3 = 0x7465_6462 ^ this.#seed1
-    const rounds = count + 4
-    for (let i = 0; i < rounds; i++) {
-      const word = i < count ? key[i]! : i === count ? count << 26 : 0
-      if (i === count + 1) v2 ^= 0xff
-      v3 ^= word
-      v0 = (v0 + v1) | 0
-      v1 = (v1 << 5) | (v1 >>> 27)
-      v1 ^= v0
-      v0 = (v0 << 16) | (v0 >>> 16)
-      v2 = (v2 + v3) | 0
-      v3 = (v3 << 8) | (v3 >>> 24)
-      v3 ^= v2
-      v0 = (v0 + v3) | 0
-      v3 = (v3 << 7) | (v3 >>> 25)
-      v3 ^= v0
-      v2 = (v2 + v1) | 0
-      v1 = (v1 << 13) | (v1 >>> 19)
-      v1 ^= v2
-      v2 = (v2 << 16) | (v2 >>> 16)
-      v0 ^= word
+    key[count] = count << 26
+    key[count + 1] = 0
+    key[count + 2] = 0
+    key[count + 3] = 0
+    const end = count + 1
+    let i = 0
+    for (let to = end;; to += hashEndRounds) {
+      for (; i < to; i++) {
+        const word = key[i]!
+        v3 ^= word
+        v0 = (v0 + v1) | 0
+        v1 = (v1 << 5) | (v1 >>> 27)
+        v1 ^= v0
+        v0 = (v0 << 16) | (v0 >>> 16)
+        v2 = (v2 + v3) | 0
+        v3 = (v3 << 8) | (v3 >>> 24)
+        v3 ^= v2
+        v0 = (v0 + v3) | 0
+        v3 = (v3 << 7) | (v3 >>> 25)
+        v3 ^= v0
+        v2 = (v2 + v1) | 0
+        v1 = (v1 << 13) | (v1 >>> 19)
+        v1 ^= v2
+        v2 = (v2 << 16) | (v2 >>> 16)
+        v0 ^= word
+      }
+      if (to > end) return v1 ^ v3
+      v2 ^= 0xff
     }
-    return v1 ^ v3
   }
 }

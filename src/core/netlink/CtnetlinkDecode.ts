@@ -36,7 +36,7 @@ export const decodeFlow = (
   if (fault !== Fault.none) {
     // Clearing a record wipes the parts that its presence bits name; these name them all.
     setHas(view, Has.originalIpv6)
-    setHasRare(view, HasRare.labels)
+    setHasRare(view, HasRare.labels | HasRare.use)
   }
   return fault
 }
