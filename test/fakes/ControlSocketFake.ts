@@ -20,6 +20,7 @@ export class ClientFake implements ControlClient {
   readonly #said = Latch.makeUnsafe(false)
   #code: number | undefined
   #isGone = false
+  #isBroken = false
 
   constructor(code?: number) {
     if (code !== undefined) this.say(code)
@@ -37,10 +38,21 @@ export class ClientFake implements ControlClient {
     this.reading.openUnsafe()
   }
 
+  /** Reading its request is a defect. */
+  break(): void {
+    this.#isBroken = true
+    this.#said.openUnsafe()
+  }
+
   readonly request: Effect.Effect<number, ClientGone> = Effect.suspend(() =>
     Effect.flatMap(
       this.#said.await,
-      () => this.#code === undefined ? Effect.fail(new ClientGone({})) : Effect.succeed(this.#code)
+      () => {
+        if (this.#isBroken) return Effect.die(new Error("broken by the test"))
+        return this.#code === undefined
+          ? Effect.fail(new ClientGone({}))
+          : Effect.succeed(this.#code)
+      }
     )
   )
 

@@ -7,6 +7,8 @@ import { Interfaces, InterfacesLost } from "../../src/layers/Interfaces.ts"
 export class InterfacesFake {
   readonly #states = new Map<string, InterfaceState>()
   readonly #changed = Latch.makeUnsafe(false)
+  /** The next change is a defect. */
+  isBroken = false
   #failure: string | undefined
 
   constructor(names: ReadonlyArray<string>) {
@@ -29,6 +31,7 @@ export class InterfacesFake {
     changed: Effect.suspend(() =>
       Effect.flatMap(this.#changed.await, () => {
         this.#changed.closeUnsafe()
+        if (this.isBroken) return Effect.die(new Error("broken by the test"))
         const code = this.#failure
         this.#failure = undefined
         return code === undefined ? Effect.void : Effect.fail(new InterfacesLost({ code }))

@@ -86,6 +86,8 @@ export class KernelFake {
   dumpFailures = 0
   /** Requests fail altogether, so often. */
   applyFailures = 0
+  /** The next pull is a defect. */
+  isBroken = false
   bufferBytes = 1_000
   bufferMaxBytes = 1_000
   dumps = 0
@@ -246,6 +248,7 @@ export class KernelFake {
   readonly #batch = new Slots(drainMax, slotBytes)
 
   #pull(): Effect.Effect<EventBatch, KernelEventsLost> {
+    if (this.isBroken) return Effect.die(new Error("broken by the test"))
     if (this.#failure !== undefined) {
       return Effect.fail(new KernelEventsLost({ code: this.#failure }))
     }

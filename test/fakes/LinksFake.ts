@@ -35,6 +35,12 @@ export class LinkFake implements Link {
   /** How often the socket was opened again. */
   reopened = 0
   peer: LinkFake | undefined
+  /** The link fails with this code whenever it was opened again. */
+  failAgainAfterReopening: string | undefined
+  /** The next pull is a defect. */
+  isBroken = false
+  /** Closed: sending waits. */
+  readonly sending = Latch.makeUnsafe(true)
   readonly #inbox: Array<Uint8Array> = []
   readonly #arrived = Latch.makeUnsafe(false)
   readonly #received = {
@@ -73,7 +79,7 @@ export class LinkFake implements Link {
   )
 
   readonly send = (datagrams: Datagrams): Effect.Effect<void> =>
-    Effect.sync(() => {
+    Effect.map(this.sending.await, () => {
       let from = 0
       for (let i = 0; i < datagrams.count; i++) {
         const to = datagrams.ends[i]!
@@ -89,12 +95,13 @@ export class LinkFake implements Link {
       return Effect.fail(new LinkOpenError({ interfaceName, address: "any", code: "ENODEV" }))
     }
     this.reopened++
-    this.#failure = undefined
+    this.#failure = this.failAgainAfterReopening
     return Effect.void
   })
 
   #take(): Effect.Effect<Datagrams, LinkReceiveError> {
     const { interfaceName } = this
+    if (this.isBroken) return Effect.die(new Error("broken by the test"))
     if (this.#failure !== undefined) {
       this.counters.receiveErrors++
       return Effect.fail(new LinkReceiveError({ interfaceName, code: this.#failure }))
