@@ -2,7 +2,7 @@
  * Two firewalls in network namespaces, joined by a dedicated link, each with a conntrackd: ours or
  * the one that is installed (the reference).
  *
- *     A ══ link ══ B
+ *     A ══ sync ══ B
  *
  * Link traffic is not tracked. The rules keep connection tracking, labels and the ftp helper in use,
  * so that entries can be made through ctnetlink as traffic would make them.
@@ -77,7 +77,7 @@ Sync {
     IPv${options.family}_address ${own}
     IPv${options.family}_Destination_Address ${peer}
     Port 3780
-    Interface link
+    Interface sync
     SndSocketBuffer 8388608
     RcvSocketBuffer 8388608
     Checksum on
@@ -102,8 +102,8 @@ General {
 const rules = `
 table inet base {
   ct helper ftpstd { type "ftp" protocol tcp; l3proto ip; }
-  chain untracked-out { type filter hook output priority raw; oifname "link" notrack; }
-  chain untracked-in { type filter hook prerouting priority raw; iifname "link" notrack; }
+  chain untracked-out { type filter hook output priority raw; oifname "sync" notrack; }
+  chain untracked-in { type filter hook prerouting priority raw; iifname "sync" notrack; }
   chain output {
     type filter hook output priority 0;
     tcp dport 21 ct helper set "ftpstd"; ct mark 0x7fffffff ct label set 1; ct state new accept;
@@ -117,7 +117,7 @@ table inet loss {
   counter dropped { }
   chain in {
     type filter hook prerouting priority raw - 10;
-    iifname "link" udp dport 3780 ${percent === 100 ? "" : `numgen random mod 100 < ${percent} `}counter name dropped drop
+    iifname "sync" udp dport 3780 ${percent === 100 ? "" : `numgen random mod 100 < ${percent} `}counter name dropped drop
   }
 }
 `
@@ -217,7 +217,7 @@ export class Node {
       for (const topic of ["", " network", " cache", " runtime", " queue", " link"]) {
         texts.push(yield* this.request(`-s${topic}`))
       }
-      const link = "ip -s link show dev link; grep -i 'reasm\\|udp6\\|frag' /proc/net/snmp6; " +
+      const link = "ip -s link show dev sync; grep -i 'reasm\\|udp6\\|frag' /proc/net/snmp6; " +
         "grep -i 'udp' /proc/net/snmp"
       texts.push(yield* runIn(this.namespace, ["sh", "-c", link]))
       return texts.join("\n")
@@ -287,27 +287,40 @@ export const pair = (
   options: PairOptions
 ): Effect.Effect<Pair, CommandFailed, Scope.Scope> =>
   Effect.gen(function*() {
+    const spaces = { A: yield* namespace("a"), B: yield* namespace("b") }
+    const { A, B } = spaces
+    yield* ip(undefined, [`link add name sync netns ${A} type veth peer name sync netns ${B}`])
+    for (const name of ["A", "B"] as const) {
+      yield* ip(spaces[name], ["link set lo up", "link set dev sync up"])
+      yield* runIn(spaces[name], ["nft", "-f", "-"], rules)
+    }
+    // The link carries nothing until both ends are up.
+    yield* eventually("the link is up", 5, Effect.map(ip(A, ["link show dev sync"]), isUp))
+    return yield* nodesIn(spaces, a, b, options)
+  })
+
+const isUp = (text: string): boolean => text.includes("state UP")
+
+/** The nodes of two namespaces that are joined by a link of that name; it gets its addresses. */
+export const nodesIn = (
+  spaces: { readonly A: string; readonly B: string },
+  a: Binary,
+  b: Binary,
+  options: PairOptions
+): Effect.Effect<Pair, CommandFailed, Scope.Scope> =>
+  Effect.gen(function*() {
     const directory = yield* Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "ctd-pair-"))),
       (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
     )
-    const spaces = { A: yield* namespace("a"), B: yield* namespace("b") }
-    const { A, B } = spaces
-    yield* ip(undefined, [`link add name link netns ${A} type veth peer name link netns ${B}`])
     const { prefix, ...address } = addresses[options.family]
     const noDad = options.family === 6 ? " nodad" : ""
     for (const name of ["A", "B"] as const) {
-      yield* ip(spaces[name], [
-        "link set lo up",
-        `addr add ${address[name]}/${prefix} dev link${noDad}`,
-        "link set dev link up"
-      ])
-      yield* runIn(spaces[name], ["nft", "-f", "-"], rules)
+      yield* ip(spaces[name], [`addr add ${address[name]}/${prefix} dev sync${noDad}`])
       writeFileSync(join(directory, `${name}.conf`), configuration(directory, name, options))
     }
-    // The link carries nothing until both ends are up.
-    yield* eventually(Effect.succeed("the link is up"), 5, Effect.map(ip(A, ["link show dev link"]), isUp))
-    return { a: new Node("A", A, a, directory), b: new Node("B", B, b, directory) }
+    return {
+      a: new Node("A", spaces.A, a, directory),
+      b: new Node("B", spaces.B, b, directory)
+    }
   })
-
-const isUp = (text: string): boolean => text.includes("state UP")
