@@ -12,11 +12,9 @@
 import * as Effect from "effect/Effect"
 import { Origin } from "../core/cache/Origin.ts"
 import { Change } from "../core/model/Change.ts"
-import { Fault } from "../core/model/Fault.ts"
 import { Base, Has, HasRare } from "../core/model/FlowLayout.ts"
 import type { FlowView } from "../core/model/FlowView.ts"
 import {
-  clearScratch,
   has,
   hasRare,
   isTranslated,
@@ -25,7 +23,6 @@ import {
   scratchView
 } from "../core/model/FlowView.ts"
 import { deriveCommitted } from "../core/netlink/Committed.ts"
-import { decodeFlow } from "../core/netlink/CtnetlinkDecode.ts"
 import type { RequestOptions } from "../core/netlink/CtnetlinkEncode.ts"
 import { requestOptions } from "../core/netlink/CtnetlinkEncode.ts"
 import { errnoText } from "../core/netlink/Errno.ts"
@@ -44,6 +41,7 @@ import { formatFlow } from "../core/text/FormatFlow.ts"
 import type { Answers, KernelTable, KernelTableError } from "../layers/KernelTable.ts"
 import { requestsMax } from "../layers/KernelTable.ts"
 import type { LogSink } from "../layers/LogSink.ts"
+import { readFlow } from "./KernelMessage.ts"
 import type { Replica } from "./Replica.ts"
 import { askKernel, RequestBatch } from "./RequestBatch.ts"
 
@@ -230,16 +228,7 @@ class Session {
         const from = i * messages.slotBytes
         cursor.reset(messages.words, from, from + Math.abs(messages.lengths[i]!))
         while (cursor.next()) {
-          if (flowChangeOf(cursor) < 0) continue
-          clearScratch(scratch)
-          const fault = decodeFlow(
-            messages.words,
-            messages.bytes,
-            cursor.bodyAt,
-            cursor.end,
-            scratch
-          )
-          if (fault !== Fault.none) continue
+          if (flowChangeOf(cursor) < 0 || !readFlow(messages, cursor, scratch)) continue
           internal.apply(Change.created, scratch, Origin.commit, this.#replica.nowSeconds())
         }
       }

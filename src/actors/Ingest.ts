@@ -6,12 +6,11 @@
 import * as Effect from "effect/Effect"
 import { Origin } from "../core/cache/Origin.ts"
 import { Fault } from "../core/model/Fault.ts"
-import { clearScratch } from "../core/model/FlowView.ts"
-import { decodeFlow } from "../core/netlink/CtnetlinkDecode.ts"
 import { flowChangeOf } from "../core/netlink/FlowChange.ts"
 import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
 import { Entity } from "../core/protocol/SyncProtocol.ts"
 import type { EventBatch, KernelEvents, KernelEventsLost } from "../layers/KernelEvents.ts"
+import { readFlow } from "./KernelMessage.ts"
 import { reopenedForEver } from "./Reopening.ts"
 import type { Replica } from "./Replica.ts"
 
@@ -35,8 +34,7 @@ const applyBatch = (replica: Replica, cursor: NlmsgCursor, batch: EventBatch): b
         continue
       }
       runtime.eventsReceived++
-      clearScratch(scratch)
-      if (decodeFlow(batch.words, batch.bytes, cursor.bodyAt, cursor.end, scratch) !== Fault.none) {
+      if (!readFlow(batch, cursor, scratch)) {
         runtime.eventsUnknown++
         continue
       }

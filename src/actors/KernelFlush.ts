@@ -8,12 +8,10 @@
 import * as Effect from "effect/Effect"
 import { Origin } from "../core/cache/Origin.ts"
 import { Change } from "../core/model/Change.ts"
-import { Fault } from "../core/model/Fault.ts"
-import { clearScratch } from "../core/model/FlowView.ts"
-import { decodeFlow } from "../core/netlink/CtnetlinkDecode.ts"
 import { flowChangeOf } from "../core/netlink/FlowChange.ts"
 import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
 import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
+import { readFlow } from "./KernelMessage.ts"
 import type { Replica } from "./Replica.ts"
 import { askKernel, dumpRequest, RequestBatch } from "./RequestBatch.ts"
 
@@ -39,10 +37,7 @@ export const flushKernel = (
         const from = i * part.slotBytes
         cursor.reset(part.words, from, from + Math.abs(part.lengths[i]!))
         while (cursor.next()) {
-          if (flowChangeOf(cursor) < 0) continue
-          clearScratch(scratch)
-          const fault = decodeFlow(part.words, part.bytes, cursor.bodyAt, cursor.end, scratch)
-          if (fault !== Fault.none) continue
+          if (flowChangeOf(cursor) < 0 || !readFlow(part, cursor, scratch)) continue
           requests.delete(scratch, 0, true)
           internal.apply(Change.destroyed, scratch, Origin.flush, replica.nowSeconds())
           if (!requests.hasRoom) yield* deleteNow

@@ -9,14 +9,12 @@
  * Source: specification, "The synchronisation engines", sections 6.1 and 15.
  */
 import * as Effect from "effect/Effect"
-import { Fault } from "../core/model/Fault.ts"
-import { clearScratch } from "../core/model/FlowView.ts"
-import { decodeFlow } from "../core/netlink/CtnetlinkDecode.ts"
 import { flowChangeOf } from "../core/netlink/FlowChange.ts"
 import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
 import { Entity } from "../core/protocol/SyncProtocol.ts"
 import type { NetlinkBatch } from "../layers/KernelEvents.ts"
 import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
+import { readFlow } from "./KernelMessage.ts"
 import type { Replica } from "./Replica.ts"
 import { askKernel, dumpRequest, RequestBatch } from "./RequestBatch.ts"
 
@@ -54,10 +52,7 @@ const visitPart = (
     cursor.reset(part.words, from, from + Math.abs(part.lengths[i]!))
     while (cursor.next()) {
       if (flowChangeOf(cursor) < 0) continue
-      clearScratch(scratch)
-      if (
-        decodeFlow(part.words, part.bytes, cursor.bodyAt, cursor.end, scratch) === Fault.none
-      ) visit()
+      if (readFlow(part, cursor, scratch)) visit()
       else runtime.dumpUnknown++
     }
   }
