@@ -18,7 +18,7 @@ import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
 import type { Supervisor } from "../layers/Supervisor.ts"
 import type { Committer } from "./Committer.ts"
 import { flushKernel } from "./KernelFlush.ts"
-import { readTable } from "./KernelResync.ts"
+import { forgetGone, readTable } from "./KernelResync.ts"
 import type { Replica } from "./Replica.ts"
 import * as Statistics from "./Statistics.ts"
 import { startBulk } from "./Sync.ts"
@@ -38,6 +38,8 @@ export interface ControlParts {
 const clientsMax = 64
 /** Lines of a dump written at a time. */
 const dumpLines = 256
+/** By then the events that were on their way during a flush of the kernel have been read. */
+const flushCheckMs = 1_000
 /** Slots of a flush step. */
 const flushSlots = 4_096
 
@@ -47,6 +49,9 @@ export class Control {
   readonly #parts: ControlParts
   /** The flush that `-t` scheduled, until it is due; completed when it is cancelled. */
   #purge: Deferred.Deferred<void> | undefined
+
+  /** A check after a flush of the kernel's table is due. */
+  #isCheckDue = false
 
   constructor(parts: ControlParts) {
     this.#parts = parts
@@ -195,8 +200,22 @@ export class Control {
     const { kernel, replica } = this.#parts
     replica.runtime.flushes++
     return Effect.logInfo(announcement).pipe(
-      Effect.andThen(this.#reporting(flushKernel(replica, kernel)))
+      Effect.andThen(this.#reporting(flushKernel(replica, kernel))),
+      Effect.andThen(this.#checkFlush())
     )
+  }
+
+  #checkFlush(): Effect.Effect<void> {
+    const { kernel, replica, supervisor } = this.#parts
+    return Effect.suspend(() => {
+      if (this.#isCheckDue) return Effect.void
+      this.#isCheckDue = true
+      const check = Effect.suspend(() => {
+        this.#isCheckDue = false
+        return this.#reporting(forgetGone(replica, kernel))
+      })
+      return supervisor.start("flush check", Effect.delay(check, flushCheckMs))
+    })
   }
 
   #reporting(effect: Effect.Effect<void, KernelTableError>): Effect.Effect<void> {

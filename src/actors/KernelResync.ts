@@ -67,6 +67,22 @@ export const readTable = (
     replica.internal.refresh(replica.scratch, replica.nowSeconds())
   })
 
+/**
+ * Gives up what the internal cache has and the kernel has not; peers hear of that alone. For after
+ * a flush of the kernel's table: an event that was on its way then brings its flow back into the
+ * cache, and that we deleted it is not reported to us.
+ */
+export const forgetGone = (
+  replica: Replica,
+  kernel: Kernel
+): Effect.Effect<void, KernelTableError> =>
+  Effect.gen(function*() {
+    replica.internal.beginResync()
+    yield* readTable(replica, kernel)
+    yield* sweep(replica, kernel)
+    replica.work.openUnsafe()
+  })
+
 /** Makes the internal cache and the peers agree with the kernel again. */
 export const repair = (
   replica: Replica,

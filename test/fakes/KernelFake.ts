@@ -100,6 +100,8 @@ export class KernelFake {
   readonly #readable = Latch.makeUnsafe(false)
   #isOverrun = false
   #isSilent = false
+  #isLate = false
+  readonly #late: Array<Uint8Array> = []
   #failure: string | undefined
   #refusals = 0
   #ids = 0
@@ -142,6 +144,18 @@ export class KernelFake {
     this.#isSilent = true
     traffic()
     this.#isSilent = false
+  }
+
+  /** What happens in `traffic` is reported only when `deliverLate` says so. */
+  lately(traffic: () => void): void {
+    this.#isLate = true
+    traffic()
+    this.#isLate = false
+  }
+
+  deliverLate(): void {
+    this.#queue.push(...this.#late.splice(0))
+    this.#readable.openUnsafe()
   }
 
   has(flow: TrafficFlow): boolean {
@@ -241,6 +255,10 @@ export class KernelFake {
 
   #report(datagram: Uint8Array): void {
     if (this.#isSilent) return
+    if (this.#isLate) {
+      this.#late.push(datagram)
+      return
+    }
     this.#queue.push(datagram)
     this.#readable.openUnsafe()
   }

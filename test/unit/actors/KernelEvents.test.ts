@@ -225,6 +225,31 @@ describe("a flush of the kernel's table", () => {
     }))
 })
 
+describe("an event that was on its way when its flow was flushed", () => {
+  it.effect("does not leave the flow in the internal cache for good", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* pairWithFlows
+      const { kernel } = a.node
+      kernel.lately(() => {
+        kernel.mark(udp(1), 9)
+        kernel.open(udp(4))
+      })
+
+      a.node.control.connect(Request.flushKernel)
+      yield* pass(100)
+      kernel.deliverLate()
+      yield* pass(100)
+      const meanwhile = linesIn(a.replica.internal)
+      kernel.open(udp(5))
+      yield* pass(5_000)
+
+      assert.deepStrictEqual(meanwhile, [line(1, 9), line(4, 0)])
+      assert.deepStrictEqual(kernel.lines(), [line(5, 0)])
+      assert.deepStrictEqual(linesIn(a.replica.internal), [line(5, 0)])
+      assert.deepStrictEqual(linesIn(b.replica.external), [line(2, 0), line(3, 0), line(5, 0)])
+    }))
+})
+
 describe("-R", () => {
   it.effect("reads the table into the internal cache, keeps what is gone and tells nothing", () =>
     Effect.gen(function*() {
