@@ -1,10 +1,11 @@
 /**
  * When to read a socket: at once while little happens, in pauses while much does.
  *
- * Waking up costs far more than handling an event. While a socket wakes us fewer than a thousand times a second each
- * item is handled as it comes, since latency is what counts there; so is what a peer sends that makes such pauses
- * itself. Above, the socket is drained every few milliseconds until it is calm again or three drains in a row found
- * nothing. A drain that filled its buffer is followed by the next without a pause.
+ * Waking up costs far more than handling an event. While a socket wakes us fewer than a thousand
+ * times a second each item is handled as it comes, since latency is what counts there; so is what a
+ * peer sends that makes such pauses itself. Above, the socket is drained every few milliseconds
+ * until it is calm again or three drains in a row found nothing. A drain that filled its buffer is
+ * followed by the next without a pause.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -13,12 +14,16 @@ import * as Effect from "effect/Effect"
 const busyRate = 1_000
 /** Items per second above which the pauses are long. */
 const veryBusyRate = 20_000
-/** On average an item waits half of it; C conntrackd takes 0.6 to 2 ms, and we may take 2 ms longer. */
+/**
+ * On average an item waits half of it; C conntrackd takes 0.6 to 2 ms, and we may take 2 ms longer.
+ */
 const shortPauseMs = 4
 const longPauseMs = 5
 /** Length of a measurement. */
 const rateWindowMs = 25
 const emptyDrainsMax = 3
+/** A pause may fill this part of the socket's room at the rate measured; bursts need the rest. */
+const roomShare = 0.25
 
 export interface Source {
   /** Waits until there is something to read. */
@@ -30,6 +35,8 @@ export interface Source {
   readonly drain: () => number
   /** A drain of this many items filled the buffer: there is more. */
   readonly drainMax: number
+  /** How many items the socket can hold while nobody reads. */
+  readonly roomItems: () => number
 }
 
 /**
@@ -52,7 +59,9 @@ export const moderated = (source: Source): Effect.Effect<number> => {
     const busyness = pauseMs > 0 ? windowItems : windowDrains
     const rate = (windowItems * 1_000) / elapsedMs
     const isBusy = (busyness * 1_000) / elapsedMs >= busyRate
-    pauseMs = !isBusy ? 0 : rate < veryBusyRate ? shortPauseMs : longPauseMs
+    const wantedMs = rate < veryBusyRate ? shortPauseMs : longPauseMs
+    const affordableMs = (source.roomItems() * roomShare * 1_000) / rate
+    pauseMs = isBusy ? Math.floor(Math.min(wantedMs, affordableMs)) : 0
     windowStartMs = nowMs
     windowItems = 0
     windowDrains = 0

@@ -26,6 +26,8 @@ export interface EventOptions {
 const drainMax = 1_024
 /** Events are far smaller; one that is not is reported as truncated. */
 const slotBytes = 1_024
+/** What the kernel accounts for a queued event, measured. */
+const eventAccountedBytes = 1_280
 const eagain = 11
 const enobufs = 105
 
@@ -66,7 +68,12 @@ export const open = (
       failure = result < 0 && !batch.overrun ? result : 0
       return result
     }
-    const source = moderated({ readable: whenReadable(() => handle), drain, drainMax })
+    const source = moderated({
+      readable: whenReadable(() => handle),
+      drain,
+      drainMax,
+      roomItems: () => Math.max(0, handle.receiveBufferBytes()) / eventAccountedBytes
+    })
 
     return KernelEvents.of({
       pull: Effect.flatMap(source, () =>

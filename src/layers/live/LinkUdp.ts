@@ -15,6 +15,10 @@ const pullMax = 256
 /** Room for that many datagrams of a usual MTU; larger ones come in several pulls. */
 const pullBytes = 512 * 1024
 
+/** Linux's usual `net.core.rmem_default`, and what it accounts for a datagram of a usual MTU. */
+const defaultBufferBytes = 212_992
+const accountedBytes = 2_304
+
 const ipHeaderBytes = (family: 4 | 6): number => (family === 4 ? 20 : 40)
 const udpHeaderBytes = 8
 
@@ -64,7 +68,13 @@ const openLink = (
       if (result > 0) counters.bytesReceived += received.ends[result - 1]!
       return result
     }
-    const source = moderated({ readable: whenReadable(() => handle), drain, drainMax: pullMax })
+    const source = moderated({
+      readable: whenReadable(() => handle),
+      drain,
+      drainMax: pullMax,
+      // The kernel doubles what is configured.
+      roomItems: () => (2 * (options.receiveBufferBytes ?? defaultBufferBytes / 2)) / accountedBytes
+    })
 
     return {
       interfaceName,
