@@ -15,8 +15,8 @@ table inet count {
   counter with { }
   chain in {
     type filter hook prerouting priority raw - 20;
-    iifname "link" udp dport 3780 udp checksum 0 counter name without
-    iifname "link" udp dport 3780 udp checksum != 0 counter name with
+    iifname "sync" udp dport 3780 udp checksum 0 counter name without
+    iifname "sync" udp dport 3780 udp checksum != 0 counter name with
   }
 }
 `

@@ -16,11 +16,21 @@ const ownFlows = { from: 0, count: 200 }
 const peerFlows = { from: 20_000, count: 100 }
 const seconds = 20
 
-const topics = ["", " network", " cache", " runtime", " link", " rsqueue", " queue", " ct", " expect"]
+const topics = [
+  "",
+  " network",
+  " cache",
+  " runtime",
+  " link",
+  " rsqueue",
+  " queue",
+  " ct",
+  " expect"
+]
 
 /**
- * The lines without their numbers: what both daemons must agree on. A control message that waits for
- * its acknowledgement is in the resend queue for a moment only.
+ * The lines without their numbers: what both daemons must agree on. A control message that waits
+ * for its acknowledgement is in the resend queue for a moment only.
  */
 const shapeOf = (text: string): ReadonlyArray<string> =>
   text.split("\n").filter((line) => !line.startsWith("control -> "))
@@ -66,67 +76,71 @@ describe.skipIf(!isRoot)("the client of the other kind", () => {
   const drives: ReadonlyArray<readonly [Binary, Binary]> = [["C", "ours"], ["ours", "C"]]
   for (const family of [4, 6] as const) {
     for (const [client, daemon] of drives) {
-      it.live(`of kind ${client} drives a daemon of kind ${daemon}, IPv${family}`, () =>
-        Effect.gen(function*() {
-          const nodes = yield* pair(daemon, "ours", { family })
-          const { a, b } = nodes
-          const ask = (words: string) => a.request(words, client)
-          yield* startBoth(nodes)
-          yield* changeFlows(a, "create", ownFlows.from, ownFlows.count)
-          yield* changeFlows(b, "create", peerFlows.from, peerFlows.count)
-          yield* followed(nodes, seconds)
-          yield* followed({ a: b, b: a }, seconds)
+      it.live(
+        `of kind ${client} drives a daemon of kind ${daemon}, IPv${family}`,
+        () =>
+          Effect.gen(function*() {
+            const nodes = yield* pair(daemon, "ours", { family })
+            const { a, b } = nodes
+            const ask = (words: string) => a.request(words, client)
+            yield* startBoth(nodes)
+            yield* changeFlows(a, "create", ownFlows.from, ownFlows.count)
+            yield* changeFlows(b, "create", peerFlows.from, peerFlows.count)
+            yield* followed(nodes, seconds)
+            yield* followed({ a: b, b: a }, seconds)
 
-          for (const dump of ["-i", "-i ct", "-e", "-e ct"]) {
-            const found = cacheSet(yield* ask(dump))
-            assert.strictEqual(found.size, dump.startsWith("-i") ? 200 : 100, dump)
-            assert.deepStrictEqual(found, cacheSet(yield* a.request(dump)), dump)
-          }
-          for (const dump of ["-i -x", "-e -x"]) {
-            const flows = (yield* ask(dump)).match(/<flow>/g) ?? []
-            assert.strictEqual(flows.length, dump.startsWith("-i") ? 200 : 100, dump)
-          }
+            for (const dump of ["-i", "-i ct", "-e", "-e ct"]) {
+              const found = cacheSet(yield* ask(dump))
+              assert.strictEqual(found.size, dump.startsWith("-i") ? 200 : 100, dump)
+              assert.deepStrictEqual(found, cacheSet(yield* a.request(dump)), dump)
+            }
+            for (const dump of ["-i -x", "-e -x"]) {
+              const flows = (yield* ask(dump)).match(/<flow>/g) ?? []
+              assert.strictEqual(flows.length, dump.startsWith("-i") ? 200 : 100, dump)
+            }
 
-          // The answer to -c comes when all is done.
-          yield* ask("-c")
-          assert.strictEqual(yield* a.kernelCount(), 300)
-          yield* counts(nodes, a, "-c", 300, 100)
+            // The answer to -c comes when all is done.
+            yield* ask("-c")
+            assert.strictEqual(yield* a.kernelCount(), 300)
+            yield* counts(nodes, a, "-c", 300, 100)
 
-          yield* ask("-f")
-          yield* counts(nodes, a, "-f", 0, 0)
-          yield* ask("-R")
-          yield* counts(nodes, a, "-R", 300, 0)
+            yield* ask("-f")
+            yield* counts(nodes, a, "-f", 0, 0)
+            yield* ask("-R")
+            yield* counts(nodes, a, "-R", 300, 0)
 
-          yield* b.request("-f external")
-          yield* counts(nodes, b, "-f external", 100, 0)
-          yield* ask("-B")
-          yield* counts(nodes, b, "-B of the peer", 100, 300)
-          assert.strictEqual((yield* followed(nodes, seconds)).size, 300)
+            yield* b.request("-f external")
+            yield* counts(nodes, b, "-f external", 100, 0)
+            yield* ask("-B")
+            yield* counts(nodes, b, "-B of the peer", 100, 300)
+            assert.strictEqual((yield* followed(nodes, seconds)).size, 300)
 
-          yield* ask("-n")
-          yield* counts(nodes, a, "-n", 300, 100)
-          yield* ask("-f external")
-          yield* counts(nodes, a, "-f external", 300, 0)
-          yield* ask("-f internal")
-          yield* counts(nodes, a, "-f internal", 0, 0)
+            yield* ask("-n")
+            yield* counts(nodes, a, "-n", 300, 100)
+            yield* ask("-f external")
+            yield* counts(nodes, a, "-f external", 300, 0)
+            yield* ask("-f internal")
+            yield* counts(nodes, a, "-f internal", 0, 0)
 
-          yield* ask("-F")
-          yield* eventually(
-            reportOf(nodes, () => "-F empties the kernel's table"),
-            seconds,
-            Effect.map(kernelFlows(a), (flows) => flows.size === 0)
-          )
-          yield* ask("-t")
-          assert.match(a.log(), /\[notice\] flushing conntrack table in 60 secs/)
+            yield* ask("-F")
+            yield* eventually(
+              reportOf(nodes, () => "-F empties the kernel's table"),
+              seconds,
+              Effect.map(kernelFlows(a), (flows) => flows.size === 0)
+            )
+            yield* ask("-t")
+            assert.match(a.log(), /\[notice\] flushing conntrack table in 60 secs/)
 
-          yield* ask("-k")
-          yield* eventually(
-            Effect.sync(() => `-k ends the daemon\n${a.log()}`),
-            seconds,
-            Effect.sync(() => a.hasEnded)
-          )
-          assert.match(a.log(), /---- shutdown received ----/)
-        }), 60_000)
+            yield* ask("-k")
+            yield* eventually(
+              Effect.sync(() => `-k ends the daemon\n${a.log()}`),
+              seconds,
+              Effect.sync(() => a.hasEnded)
+            )
+            assert.match(a.log(), /---- shutdown received ----/)
+          }),
+        60_000
+      )
     }
   }
 })

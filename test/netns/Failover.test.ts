@@ -1,6 +1,6 @@
 /**
- * Live TCP connections, translated ones included, survive the death of the firewall they go through,
- * though both firewalls track windows strictly and never pick up a connection in its middle.
+ * Live TCP connections, translated ones included, survive the death of the firewall they go
+ * through, though both firewalls track windows strictly and never pick up a connection midway.
  *
  * Source: specification, "The kernel's connection-tracking interface", section 5; the kernel's
  * documentation of nf_conntrack sysctls.
@@ -13,7 +13,14 @@ import { buildTopology, pullCables, takeAddresses } from "../demo/Topology.ts"
 import { startTraffic, waitUntil } from "../demo/Traffic.ts"
 import { mayUse } from "../native/Machine.ts"
 import { eventually } from "./Namespace.ts"
-import { type Binary, combinations, nodesIn, type PairOptions, reportOf, startBoth } from "./Pair.ts"
+import {
+  type Binary,
+  combinations,
+  nodesIn,
+  type PairOptions,
+  reportOf,
+  startBoth
+} from "./Pair.ts"
 
 const isRoot = mayUse("test/netns", "CAP_NET_ADMIN", "CAP_SYS_ADMIN")
 const connections = 300
@@ -69,12 +76,16 @@ describe.skipIf(!isRoot)(`${connections} TCP connections under strict tracking`,
   for (const { a, b, family } of combinations) {
     const windowTracking = family === 6
     const tracking = windowTracking ? "with" : "without"
-    it.live(`survive: ${a} to ${b}, ${tracking} TCPWindowTracking, link IPv${family}`, () =>
-      Effect.gen(function*() {
-        const options = { family, windowTracking }
-        const { alive } = yield* survivors(a, b, options, takeover, surviveMaxMs)
-        assert.strictEqual(alive, connections)
-      }), testMaxMs)
+    it.live(
+      `survive: ${a} to ${b}, ${tracking} TCPWindowTracking, link IPv${family}`,
+      () =>
+        Effect.gen(function*() {
+          const options = { family, windowTracking }
+          const { alive } = yield* survivors(a, b, options, takeover, surviveMaxMs)
+          assert.strictEqual(alive, connections)
+        }),
+      testMaxMs
+    )
   }
 
   it.live("do not survive without the commit", () =>

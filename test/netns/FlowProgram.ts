@@ -17,8 +17,8 @@ import {
   requestBytesMax,
   requestOptions
 } from "../../src/core/netlink/CtnetlinkEncode.ts"
-import { CtType, NlmsgCursor, NlmsgType } from "../../src/core/netlink/Nlmsg.ts"
 import { errnoName } from "../../src/core/netlink/Errno.ts"
+import { CtType, NlmsgCursor, NlmsgType } from "../../src/core/netlink/Nlmsg.ts"
 import { describeFlow, flowOf } from "../fakes/FlowDescription.ts"
 import type { FlowDescription } from "../fakes/FlowDescription.ts"
 import { addon, EAGAIN, opened } from "../native/Machine.ts"
@@ -68,7 +68,7 @@ const encode = (
   n: number,
   flow: FlowDescription
 ): number => {
-  options.timeoutSeconds = flow.timeout!
+  options.timeoutSeconds = flow.timeout ?? -1
   return encoder(words, at, n, flowOf(flow), options)
 }
 

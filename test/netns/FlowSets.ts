@@ -1,6 +1,6 @@
 /**
- * What a node knows, in a form that can be compared: the entries of its kernel, and the lines of its
- * caches.
+ * What a node knows, in a form that can be compared: the entries of its kernel, and the lines of
+ * its caches.
  *
  * An entry is named by its original tuple and zone. Two sets agree when they have the same entries
  * with the same content; what differs is said in words, a few of each kind.

@@ -1,9 +1,10 @@
 /**
  * The flows that the tests create: number n is always the same, all numbers are different flows.
  *
- * They are a mix of what a firewall sees: TCP in all states, UDP, ICMP and some SCTP, IPv4 and IPv6,
- * plain and translated (source, destination, port), with marks, labels, a zone, a helper. The
- * addresses are private ones, since nothing is ever sent to them.
+ * They are a mix of what a firewall sees: TCP in all states, UDP, ICMP and some SCTP, IPv4 and
+ * IPv6, plain and translated (source, destination, port), with marks, labels, a zone, a helper, a
+ * master, adjusted sequence numbers, SYN proxy numbers. The addresses are private ones, since
+ * nothing is ever sent to them.
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 2 and 4.
  */
@@ -81,7 +82,13 @@ export const flowAt = (n: number): FlowDescription => {
       break
     case 8: {
       const request = isIpv6 ? 128 : 8
-      tuple = { ...ends, proto: isIpv6 ? 58 : 1, icmpId: n & 0xffff, icmpType: request, icmpCode: 0 }
+      tuple = {
+        ...ends,
+        proto: isIpv6 ? 58 : 1,
+        icmpId: n & 0xffff,
+        icmpType: request,
+        icmpCode: 0
+      }
       flow.status = (n % 4 === 0 ? 0 : replied) | Status.confirmed
       break
     }
@@ -99,16 +106,32 @@ export const flowAt = (n: number): FlowDescription => {
     flow.orig = { ...tuple, dport: 21 }
     flow.helper = "ftp"
   }
+  if (n % 29 === 0) addMaster(n, flow)
+  if (n % 31 === 0) flow.status! |= Status.fixedTimeout
+  if (tuple.proto === 6 && n % 37 === 0) {
+    flow.seqAdjOrig = { correctionPos: n, offsetBefore: 2, offsetAfter: 5 }
+    flow.seqAdjReply = { correctionPos: 2 * n, offsetBefore: -3 >>> 0, offsetAfter: 7 }
+  }
+  if (tuple.proto === 6 && n % 41 === 0) flow.synproxy = { isn: n, its: 2 * n, tsoff: 3 * n }
   return flow
+}
+
+/** The flow before this one is its master, when it is a TCP flow that the kernel finds. */
+const addMaster = (n: number, flow: FlowDescription): void => {
+  const master = n > 0 ? flowAt(n - 1) : undefined
+  if (master?.orig?.proto !== 6 || master.zone !== undefined || flow.zone !== undefined) return
+  flow.master = master.orig
 }
 
 /** Flow number `n` after its update: another mark, more time, and TCP has moved on. */
 export const updatedFlowAt = (n: number): FlowDescription => {
   const flow = flowAt(n)
   flow.mark = (n * 40_503 + 1) >>> 0
-  flow.timeout = timeoutOf(n) + 2_000
-  flow.status = assured | Status.confirmed
+  // The kernel refuses to touch a fixed timeout.
+  if ((flow.status! & Status.fixedTimeout) === 0) flow.timeout = timeoutOf(n) + 2_000
+  else delete flow.timeout
+  flow.status = assured | Status.confirmed | (flow.master === undefined ? 0 : Status.expected)
   if (flow.tcp !== undefined) flow.tcp.state = 1 + ((flow.tcp.state! + 2) % tcpStates)
-  if (flow.orig?.proto === 1 || flow.orig?.proto === 58) flow.status = replied | Status.confirmed
+  if (flow.orig?.proto === 1 || flow.orig?.proto === 58) flow.status &= ~Status.assured
   return flow
 }

@@ -1,8 +1,8 @@
 /**
  * Network namespaces, programs inside them, and waiting for what they do.
  *
- * All of them belong to a scope: a namespace is deleted and a process is killed when it closes, also
- * when the test failed. Names carry the process id, so runs at the same time do not meet.
+ * All of them belong to a scope: a namespace is deleted and a process is killed when it closes,
+ * also when the test failed. Names carry the process id, so runs at the same time do not meet.
  *
  * Source: ip-netns(8).
  */
@@ -48,8 +48,7 @@ export const runIn = (
   namespace: string,
   words: ReadonlyArray<string>,
   input = ""
-): Effect.Effect<string, CommandFailed> =>
-  run("ip", ["netns", "exec", namespace, ...words], input)
+): Effect.Effect<string, CommandFailed> => run("ip", ["netns", "exec", namespace, ...words], input)
 
 /** Runs lines of ip(8), inside a namespace when one is named. */
 export const ip = (

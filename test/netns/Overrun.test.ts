@@ -38,7 +38,10 @@ describe.skipIf(!isRoot)("an overrun of the event socket", () => {
           followSeconds,
           Effect.map(overrunsOf(nodes.a), ({ overruns, resyncs }) => overruns > 0 && resyncs > 0)
         )
-        assert.match(nodes.a.log(), /\[warning\] netlink event socket buffer size cannot be doubled/)
+        assert.match(
+          nodes.a.log(),
+          /\[warning\] netlink event socket buffer size cannot be doubled/
+        )
         // The reference takes every flow in a zone for dead when it reads the table again.
         const flows = yield* followed(nodes, followSeconds, { zones: a === "ours" })
         assert.isAtLeast(flows.size, a === "ours" ? flowCount / 2 : flowCount / 3)

@@ -4,8 +4,8 @@
  *
  *     A ══ sync ══ B
  *
- * Link traffic is not tracked. The rules keep connection tracking, labels and the ftp helper in use,
- * so that entries can be made through ctnetlink as traffic would make them.
+ * Link traffic is not tracked. The rules keep connection tracking, labels and the ftp helper in
+ * use, so that entries can be made through ctnetlink as traffic would make them.
  *
  * Source: specification, "Configuration"; nft(8).
  */
@@ -33,11 +33,13 @@ export type Family = 4 | 6
 /** Who sends, who receives, and the family of the link: every case that interoperation has. */
 export const combinations: ReadonlyArray<
   { readonly a: Binary; readonly b: Binary; readonly family: Family }
-> = ([4, 6] as const).flatMap((family) => [
-  { a: "ours", b: "ours", family },
-  { a: "ours", b: "C", family },
-  { a: "C", b: "ours", family }
-] as const)
+> = ([4, 6] as const).flatMap((family) =>
+  [
+    { a: "ours", b: "ours", family },
+    { a: "ours", b: "C", family },
+    { a: "C", b: "ours", family }
+  ] as const
+)
 
 export const referencePath = "/usr/sbin/conntrackd"
 
@@ -117,7 +119,9 @@ table inet loss {
   counter dropped { }
   chain in {
     type filter hook prerouting priority raw - 10;
-    iifname "sync" udp dport 3780 ${percent === 100 ? "" : `numgen random mod 100 < ${percent} `}counter name dropped drop
+    iifname "sync" udp dport 3780 ${
+  percent === 100 ? "" : `numgen random mod 100 < ${percent} `
+}counter name dropped drop
   }
 }
 `

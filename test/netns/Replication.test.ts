@@ -29,22 +29,26 @@ const committed = ({ a, b }: Pair, windowTracking: boolean) =>
 
 describe.skipIf(!isRoot)("10 000 mixed flows", () => {
   for (const { a, b, family } of combinations) {
-    it.live(`reach the peer, change, end and are committed: ${a} to ${b}, IPv${family}`, () =>
-      Effect.gen(function*() {
-        // Window scales travel only with window tracking: one family with, the other without.
-        const windowTracking = family === 6
-        const nodes = yield* pair(a, b, { family, windowTracking })
-        yield* startBoth(nodes)
+    it.live(
+      `reach the peer, change, end and are committed: ${a} to ${b}, IPv${family}`,
+      () =>
+        Effect.gen(function*() {
+          // Window scales travel only with window tracking: one family with, the other without.
+          const windowTracking = family === 6
+          const nodes = yield* pair(a, b, { family, windowTracking })
+          yield* startBoth(nodes)
 
-        yield* changeFlows(nodes.a, "create", 0, flowCount)
-        assert.strictEqual((yield* followed(nodes, followSeconds)).size, flowCount)
+          yield* changeFlows(nodes.a, "create", 0, flowCount)
+          assert.strictEqual((yield* followed(nodes, followSeconds)).size, flowCount)
 
-        yield* changeFlows(nodes.a, "update", 0, flowCount / 2)
-        yield* changeFlows(nodes.a, "delete", flowCount / 4, flowCount / 2)
-        assert.strictEqual((yield* followed(nodes, followSeconds)).size, flowCount / 2)
+          yield* changeFlows(nodes.a, "update", 0, flowCount / 2)
+          yield* changeFlows(nodes.a, "delete", flowCount / 4, flowCount / 2)
+          assert.strictEqual((yield* followed(nodes, followSeconds)).size, flowCount / 2)
 
-        yield* committed(nodes, windowTracking)
-      }), testMaxMs)
+          yield* committed(nodes, windowTracking)
+        }),
+      testMaxMs
+    )
   }
 })
 
