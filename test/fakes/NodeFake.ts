@@ -37,6 +37,8 @@ export interface NodeOptions {
   readonly pingIntervalMs?: number
   /** Names of the interfaces of the dedicated links. */
   readonly interfaces?: ReadonlyArray<string>
+  /** Another kernel than `KernelFake`. */
+  readonly kernel?: Layer.Layer<KernelEvents | KernelTable, unknown>
 }
 
 const linkSettings = (interfaceName: string): LinkSettings => ({
@@ -69,6 +71,7 @@ export class NodeFake {
   readonly manager: ServiceManagerFake
   readonly log = new LogFake()
   readonly settings: ReplicaSettings
+  readonly #kernelLayer: Layer.Layer<KernelEvents | KernelTable>
 
   constructor(options: NodeOptions = {}) {
     const names = options.interfaces ?? ["eth2"]
@@ -76,12 +79,17 @@ export class NodeFake {
     this.interfaces = new InterfacesFake(names)
     this.manager = new ServiceManagerFake(options.pingIntervalMs ?? Number.POSITIVE_INFINITY)
     this.settings = settingsOf(options)
+    this.#kernelLayer = options.kernel === undefined
+      ? Layer.mergeAll(
+        Layer.succeed(KernelEvents, this.kernel.events),
+        Layer.succeed(KernelTable, this.kernel.table)
+      )
+      : Layer.orDie(options.kernel)
   }
 
   get layer(): Layer.Layer<Daemon, KernelTableError> {
     const world = Layer.mergeAll(
-      Layer.succeed(KernelEvents, this.kernel.events),
-      Layer.succeed(KernelTable, this.kernel.table),
+      this.#kernelLayer,
       Layer.succeed(Links, this.links),
       Layer.succeed(Interfaces, this.interfaces.service),
       Layer.succeed(ControlSocket, this.control.service),
