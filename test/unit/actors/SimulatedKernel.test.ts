@@ -126,8 +126,9 @@ describe("over simulated kernels", () => {
 
       const ports = kernelB.flows.map(({ reply }) => reply.b)
       assert.strictEqual(new Set(ports).size, 2)
-      assert.strictEqual(committed.length, 3)
-      assert.deepStrictEqual(committed, read)
+      const restored = committed.filter((line) => line.includes("src=192.168.0.1 "))
+      assert.strictEqual(restored.length, 1)
+      assert.includeMembers(read, restored)
     }))
 
   it.effect("events that the socket had no room for are made good by the resync", () =>
