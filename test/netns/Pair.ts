@@ -53,8 +53,8 @@ export interface PairOptions {
   /** Address family of the link. */
   readonly family: Family
   readonly windowTracking?: boolean
-  /** Clauses added to the Mode block. */
-  readonly mode?: string
+  /** Clauses added to the Mode block, of both nodes or of each. */
+  readonly mode?: string | { readonly A: string; readonly B: string }
   /** Clauses of the General block that stand for the sizes of the netlink buffers. */
   readonly netlink?: string
 }
@@ -73,7 +73,7 @@ const configuration = (directory: string, name: "A" | "B", options: PairOptions)
   return `
 Sync {
   Mode FTFW {
-    ${options.mode ?? ""}
+    ${typeof options.mode === "object" ? options.mode[name] : options.mode ?? ""}
   }
   UDP {
     IPv${options.family}_address ${own}

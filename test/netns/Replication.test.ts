@@ -17,13 +17,20 @@ const followSeconds = 30
 const testMaxMs = 90_000
 
 /** B's kernel gets every flow of A and refuses none. */
-const committed = ({ a, b }: Pair, windowTracking: boolean) =>
+const committed = (
+  { a, b }: Pair,
+  rule: { readonly windowTracking: boolean; readonly timeoutSeconds?: number }
+) =>
   Effect.gen(function*() {
     yield* b.request("-c")
     const [primary, backup] = [yield* kernelFlows(a), yield* kernelFlows(b)]
     assert.strictEqual(yield* b.kernelCount(), yield* a.kernelCount())
-    const rule = { by: b.binary, windowTracking, timeoutSlackSeconds: 3 }
-    assert.deepStrictEqual(committedDifferences(primary, backup, rule), [])
+    const found = committedDifferences(primary, backup, {
+      ...rule,
+      by: b.binary,
+      timeoutSlackSeconds: 3
+    })
+    assert.deepStrictEqual(found, [])
     assert.notMatch(b.log(), /can't be committed|commit-create|commit-destroy/)
   })
 
@@ -45,11 +52,50 @@ describe.skipIf(!isRoot)("10 000 mixed flows", () => {
           yield* changeFlows(nodes.a, "delete", flowCount / 4, flowCount / 2)
           assert.strictEqual((yield* followed(nodes, followSeconds)).size, flowCount / 2)
 
-          yield* committed(nodes, windowTracking)
+          yield* committed(nodes, { windowTracking })
+
+          // The second time, the kernel has most of them already, some as they were before.
+          yield* changeFlows(nodes.a, "update", flowCount * 3 / 4, flowCount / 4)
+          yield* changeFlows(nodes.a, "create", flowCount, 100)
+          yield* followed(nodes, followSeconds)
+          yield* committed(nodes, { windowTracking })
+          // What a commit changes is nothing new for the peer.
+          assert.strictEqual((yield* nodes.a.counts()).external, 0)
         }),
       testMaxMs
     )
   }
+})
+
+describe.skipIf(!isRoot)("CommitTimeout", () => {
+  const count = 1_000
+  for (const { a, b, family } of combinations) {
+    it.live(`decides every timeout: ${a} to ${b}, IPv${family}`, () =>
+      Effect.gen(function*() {
+        const nodes = yield* pair(a, b, { family, mode: "CommitTimeout 300" })
+        yield* startBoth(nodes)
+        yield* changeFlows(nodes.a, "create", 0, count)
+        yield* followed(nodes, followSeconds)
+        yield* committed(nodes, { windowTracking: false, timeoutSeconds: 300 })
+      }), testMaxMs)
+  }
+
+  // The reference refuses these for one second, and then gives them the same.
+  it.live(
+    "of the peer alone leaves us with no timeout: ours gives 60 seconds",
+    () =>
+      Effect.gen(function*() {
+        const mode = { A: "CommitTimeout 300", B: "" }
+        const nodes = yield* pair("C", "ours", { family: 4, mode })
+        yield* startBoth(nodes)
+        yield* changeFlows(nodes.a, "create", 0, count)
+        yield* followed(nodes, followSeconds)
+        yield* changeFlows(nodes.a, "update", 0, count)
+        yield* followed(nodes, followSeconds)
+        yield* committed(nodes, { windowTracking: false, timeoutSeconds: 60 })
+      }),
+    testMaxMs
+  )
 })
 
 const lossPercent = 5
