@@ -230,7 +230,7 @@ export class Control {
       this.#purge = cancelled
       yield* Effect.logInfo(`flushing conntrack table in ${seconds} secs`)
       const purge = Effect.gen({ self: this }, function*() {
-        yield* Effect.raceFirst(Effect.sleep(seconds * 1_000), Deferred.await(cancelled))
+        yield* Effect.timeoutOption(Deferred.await(cancelled), seconds * 1_000)
         if (this.#purge !== cancelled) return
         this.#purge = undefined
         yield* this.#flushKernel("flushing kernel conntrack table (scheduled)")

@@ -109,7 +109,10 @@ export const messageOf = (
 ): Uint8Array => {
   const protocol = protocolNumbers[flow.protocol]
   const body: Value = [
-    ...[2, 0, 0, 0],
+    2,
+    0,
+    0,
+    0,
     ...tupleValue(1, protocol, flow.original),
     ...tupleValue(2, protocol, flow.reply),
     ...attribute(3, word(flow.status)),
@@ -118,7 +121,7 @@ export const messageOf = (
     ...attribute(12, word(flow.id)),
     ...(flow.protocol === "tcp" ? nest(4, nest(1, attribute(1, [flow.state]))) : [])
   ]
-  const header = [...little(16 + body.length), ...[type & 0xff, type >>> 8]]
+  const header = [...little(16 + body.length), type & 0xff, type >>> 8]
   return Uint8Array.from([
     ...header,
     flags & 0xff,

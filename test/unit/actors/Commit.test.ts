@@ -141,7 +141,7 @@ describe("a commit", () => {
       assert.strictEqual(b.replica.external.stats.active, 300)
     }))
 
-  it.effect("is given up with a complaint when the kernel cannot be asked; the next one works", () =>
+  it.effect("is given up with a complaint when the kernel fails; the next one works", () =>
     Effect.gen(function*() {
       const { b } = yield* replicated(10)
       b.node.kernel.applyFailures = 1

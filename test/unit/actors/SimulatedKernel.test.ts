@@ -87,7 +87,7 @@ describe("over simulated kernels", () => {
       assert.strictEqual(views[3], "")
     }))
 
-  it.effect("a failover restores plain and hidden connections, and the cache is as the kernel", () =>
+  it.effect("a failover restores plain and hidden connections, and the cache is right", () =>
     Effect.gen(function*() {
       const { b, kernelA, kernelB, traffic } = yield* simulatedPair
       for (let i = 0; i < 200; i++) {
