@@ -34,9 +34,13 @@ export interface Plan {
   readonly waitMaxMs: number
 }
 
+/** Without the commit the rules let nothing live on. */
+const survivorsWanted = (plan: Plan): number => (plan.commits ? plan.connections : 0)
+
 const openMaxMs = 20_000
 const replicateMaxMs = 10_000
 const samplesShown = 4
+const sampleEveryMs = 100
 const logLinesMax = 30
 
 const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((a, b) => a + b, 0)
@@ -49,7 +53,10 @@ const temporaryDirectory = Effect.acquireRelease(
 /** Asks the backup how many states it has, again and again, until it has all of them. */
 const sampleCache = (daemon: Daemon.Daemon, total: number, samples: Array<number>) =>
   Effect.gen(function*() {
-    while (samples.at(-1) !== total) samples.push(yield* Daemon.externalEntries(daemon))
+    while (samples.at(-1) !== total) {
+      samples.push(yield* Daemon.externalEntries(daemon))
+      yield* Effect.sleep(sampleEveryMs)
+    }
   })
 
 const openConnections = (traffic: Traffic, total: number) =>
@@ -115,19 +122,28 @@ const takeOver = (
   })
 
 /** Counts the connections that carry fresh data in both directions. */
-const awaitSurvivors = (topology: Topology, traffic: Traffic, total: number, waitMaxMs: number) =>
-  Report.step("the connections afterwards", (show) =>
-    Effect.gen(function*() {
-      const begin = performance.now()
-      traffic.probe()
-      const count = (): string => `fresh data on ${traffic.alive} of ${total}`
-      const isDone = yield* waitUntil(() => traffic.alive >= total, waitMaxMs, () => show(count()))
-      const waitedMs = performance.now() - begin
-      const silence = `silent ${(traffic.silenceMs / 1e3).toFixed(1)} s`
-      const remark = isDone ? silence : `${yield* unknownPackets(topology.fw2)} dropped`
-      show(`${count()}, ${remark}`)
-      return { survived: traffic.aliveByKind(), waitedMs }
-    }))
+const awaitSurvivors = (topology: Topology, traffic: Traffic, plan: Plan) =>
+  Report.step(
+    "the connections afterwards",
+    (show) =>
+      Effect.gen(function*() {
+        const total = plan.connections
+        const begin = performance.now()
+        traffic.probe()
+        const count = (): string => `fresh data on ${traffic.alive} of ${total}`
+        const isDone = yield* waitUntil(
+          () => traffic.alive >= total,
+          plan.waitMaxMs,
+          () => show(count())
+        )
+        const waitedMs = performance.now() - begin
+        const silence = `silent ${(traffic.silenceMs / 1e3).toFixed(1)} s`
+        const remark = isDone ? silence : `${yield* unknownPackets(topology.fw2)} dropped`
+        show(`${count()}, ${remark}`)
+        return { survived: traffic.aliveByKind(), waitedMs }
+      }),
+    ({ survived }) => sum(survived) === survivorsWanted(plan)
+  )
 
 /** New connections show that the way through fw2 works, whatever became of the old ones. */
 const openFreshConnections = (traffic: Traffic) =>
@@ -148,7 +164,7 @@ const explain = (topology: Topology, traffic: Traffic) =>
     Report.line(`    ${packets} packets of unknown connections were dropped by fw2`)
     const entries = yield* Effect.result(runIn(topology.fw2, "conntrack", ["-L", "-p", "tcp"]))
     if (entries._tag === "Failure") return
-    const lines = entries.success.trimEnd().split("\n")
+    const lines = entries.success.split("\n").filter((entry) => entry !== "")
     Report.line(`    ${lines.length} TCP entries in the kernel of fw2, for example:`)
     for (const entry of lines.slice(0, 3)) Report.line(`      ${entry}`)
   })
@@ -206,13 +222,8 @@ export const failOver = (prefix: string, plan: Plan): Effect.Effect<Outcome, Dem
             show("daemon killed, all cables dead")
           }))
         yield* takeOver(topology, fw2, directory, plan.commits)
-        const { survived, waitedMs } = yield* awaitSurvivors(
-          topology,
-          traffic,
-          total,
-          plan.waitMaxMs
-        )
-        if (sum(survived) !== (plan.commits ? total : 0)) {
+        const { survived, waitedMs } = yield* awaitSurvivors(topology, traffic, plan)
+        if (sum(survived) !== survivorsWanted(plan)) {
           yield* explain(topology, traffic)
           yield* showLogs([["fw2", fw2]])
         }

@@ -39,10 +39,11 @@ const row = (mark: string, title: string, detail: string): string =>
 /** What a step shows beside its title, while it runs and when it is done. */
 export type ShowDetail = (detail: string) => void
 
-/** Runs a step and shows how it went. */
+/** Runs a step and shows how it went; `isGood` judges what came of it. */
 export const step = <A, E, R>(
   title: string,
-  work: (show: ShowDetail) => Effect.Effect<A, E, R>
+  work: (show: ShowDetail) => Effect.Effect<A, E, R>,
+  isGood: (value: A) => boolean = () => true
 ): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     const begin = performance.now()
@@ -58,7 +59,7 @@ export const step = <A, E, R>(
     return Effect.onExit(work(show), (exit) =>
       Effect.sync(() => {
         const seconds = `${((performance.now() - begin) / 1e3).toFixed(1)} s`
-        const mark = exit._tag === "Success" ? green("✓") : red("✗")
+        const mark = exit._tag === "Success" && isGood(exit.value) ? green("✓") : red("✗")
         clearLine()
         line(row(mark, title, shown.padEnd(detailWidth)) + dim(seconds.padStart(timeWidth)))
       }))

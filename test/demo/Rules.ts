@@ -7,7 +7,7 @@
  * Source: nft(8); the kernel's documentation of nf_conntrack sysctls.
  */
 import * as Effect from "effect/Effect"
-import { type DemoFailed, runIn } from "./Command.ts"
+import { DemoFailed, runIn } from "./Command.ts"
 import { inside, kinds, outside } from "./Kinds.ts"
 import { setSysctls } from "./Topology.ts"
 
@@ -58,10 +58,16 @@ table inet demo {
 }
 `
 
+const kernelNeeds =
+  "The kernel must have nf_tables with NAT, nf_conntrack and nf_conntrack_netlink."
+
 /** Loads the rules and makes TCP tracking strict. */
 export const loadRules = (firewall: string): Effect.Effect<void, DemoFailed> =>
   Effect.gen(function*() {
-    yield* runIn(firewall, "nft", ["-f", "-"], { input: rules })
+    yield* Effect.mapError(
+      runIn(firewall, "nft", ["-f", "-"], { input: rules }),
+      ({ message }) => new DemoFailed({ message: `${message}\n${kernelNeeds}` })
+    )
     // These exist only when the rules have made the kernel track connections.
     yield* setSysctls(firewall, [
       "net/netfilter/nf_conntrack_tcp_be_liberal=0",
