@@ -36,36 +36,48 @@ export class ControlSocketError extends Schema.TaggedError<ControlSocketError>()
 const clientOf = (socket: net.Socket): ControlClient => ({
   request: Effect.callback<number, ClientGone>((resume) => {
     let have = Buffer.alloc(0)
+    const forget = (): void => {
+      socket.off("data", onData)
+      socket.off("end", onEnd)
+      socket.off("close", onEnd)
+    }
     const onData = (chunk: Buffer): void => {
       have = Buffer.concat([have, chunk])
       if (have.length < requestBytes) return
-      socket.off("data", onData)
+      forget()
       resume(Effect.succeed(have.readInt32LE(0)))
     }
-    const onEnd = (): void => resume(Effect.fail(new ClientGone()))
+    const onEnd = (): void => {
+      forget()
+      resume(Effect.fail(new ClientGone()))
+    }
     socket.on("data", onData)
     socket.once("end", onEnd)
     socket.once("close", onEnd)
     socket.setTimeout(silenceMs, () => socket.destroy())
-    return Effect.sync(() => {
-      socket.off("data", onData)
-      socket.off("end", onEnd)
-      socket.off("close", onEnd)
-    })
+    return Effect.sync(forget)
   }),
   write: (text) =>
     Effect.callback<void, ClientGone>((resume) => {
       if (socket.destroyed) return resume(Effect.fail(new ClientGone()))
       socket.setTimeout(0)
       if (socket.write(text, "latin1")) return resume(Effect.void)
-      const onDrain = (): void => resume(Effect.void)
-      const onClose = (): void => resume(Effect.fail(new ClientGone()))
-      socket.once("drain", onDrain)
-      socket.once("close", onClose)
-      return Effect.sync(() => {
+      // A long reply waits many times: each time leaves nothing behind on the socket.
+      const forget = (): void => {
         socket.off("drain", onDrain)
         socket.off("close", onClose)
-      })
+      }
+      const onDrain = (): void => {
+        forget()
+        resume(Effect.void)
+      }
+      const onClose = (): void => {
+        forget()
+        resume(Effect.fail(new ClientGone()))
+      }
+      socket.once("drain", onDrain)
+      socket.once("close", onClose)
+      return Effect.sync(forget)
     })
 })
 
