@@ -151,6 +151,7 @@ export class Node {
       const console = openSync(join(this.directory, `${this.name}.console`), "a")
       const words = [...wordsOf(this.binary), "-C", this.configFile]
       this.#child = yield* startIn(this.namespace, words, console)
+      if (this.binary === "ours") yield* Effect.addFinalizer(() => this.#checkCalm)
       const answers = Effect.gen({ self: this }, function*() {
         if (hasEnded(this.#child!)) {
           return yield* Effect.die(new Error(`${this.name} ended at its start:\n${this.log()}`))
@@ -160,6 +161,17 @@ export class Node {
       })
       const complaint = Effect.sync(() => `${this.name} answers\n${this.log()}`)
       yield* eventually(complaint, startSeconds, answers)
+    })
+  }
+
+  /** Our daemon never has to complain of itself: neither in its log nor through Node. */
+  get #checkCalm(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const complaints = this.log().split("\n").filter((line) =>
+        /Warning: |Error: |\[ERROR\]/.test(line)
+      )
+      if (complaints.length === 0) return Effect.void
+      return Effect.die(new Error(`${this.name} complained:\n${complaints.join("\n")}`))
     })
   }
 
