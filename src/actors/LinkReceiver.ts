@@ -24,14 +24,21 @@ class Receiver {
   readonly #link: number
   readonly #reader = new MessageReader()
   readonly #header: MessageHeader = emptyHeader()
+  /** Of this pull: reading the clock for every message would cost as much as applying it. */
+  #nowSeconds = 0
+  #heardControl = false
 
   constructor(replica: Replica, link: number) {
     this.#replica = replica
     this.#link = link
   }
 
-  receive(datagrams: Datagrams): void {
-    const nowMs = this.#replica.nowMs()
+  /** True when there may be something to say because of it: an answer, a bulk send. */
+  receive(datagrams: Datagrams): boolean {
+    const { nowMs: clock, protocol } = this.#replica
+    const nowMs = clock()
+    this.#nowSeconds = Math.floor(nowMs / 1_000)
+    this.#heardControl = false
     let from = 0
     for (let i = 0; i < datagrams.count; i++) {
       const to = datagrams.ends[i]!
@@ -39,6 +46,7 @@ class Receiver {
       while (this.#reader.hasNext) this.#next(nowMs)
       from = to
     }
+    return this.#heardControl || protocol.txLength > 0
   }
 
   #next(nowMs: number): void {
@@ -64,6 +72,7 @@ class Receiver {
       case Verdict.drop:
         return
       case Verdict.control:
+        this.#heardControl = true
         selector.handleTraffic(this.#link)
         return
       case Verdict.apply:
@@ -73,7 +82,7 @@ class Receiver {
   }
 
   #apply(type: number): void {
-    const { external, nowSeconds, receive, scratch } = this.#replica
+    const { external, receive, scratch } = this.#replica
     // Expectations are accepted and not kept, until they can be shown and committed.
     if (type > MessageType.flowDestroy) return
     clearScratch(scratch)
@@ -82,7 +91,7 @@ class Receiver {
       receive.badPayload++
       return
     }
-    external.apply(type as Change, scratch, nowSeconds())
+    external.apply(type as Change, scratch, this.#nowSeconds)
   }
 }
 
@@ -95,8 +104,7 @@ export const linkReceiver = (replica: Replica, index: number): Effect.Effect<nev
   const link = replica.links[index]!
   return reopenedForEver({
     turn: Effect.map(link.pull, (datagrams) => {
-      receiver.receive(datagrams)
-      replica.work.openUnsafe()
+      if (receiver.receive(datagrams)) replica.work.openUnsafe()
     }),
     reopen: link.reopen,
     failed: (error: LinkReceiveError) => Effect.logWarning(error.message),

@@ -86,29 +86,26 @@ const logNotice = (replica: Replica, notice: Notice): Effect.Effect<void> => {
 }
 
 const logNotices = (replica: Replica): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    for (;;) {
-      const notice = replica.protocol.pollNotice() ?? replica.bulk.pollNotice() ??
-        replica.selector.pollNotice()
-      if (notice === undefined) return
-      yield* logNotice(replica, notice)
-    }
+  Effect.suspend(() => {
+    const notice = replica.protocol.pollNotice() ?? replica.bulk.pollNotice() ??
+      replica.selector.pollNotice()
+    if (notice === undefined) return Effect.void
+    return Effect.andThen(logNotice(replica, notice), logNotices(replica))
   })
 
 /** Sends everything there is to say now. */
 const drain = (replica: Replica): Effect.Effect<void> =>
-  Effect.gen(function*() {
+  Effect.suspend(() => {
     const { links, protocol, selector, sendBuffer } = replica
-    for (;;) {
-      const nowMs = replica.nowMs()
-      if (protocol.nextWakeupMs() <= nowMs) protocol.handleTimer(nowMs)
-      const more = fill(replica, nowMs)
-      if (!sendBuffer.isEmpty) yield* links[selector.current]!.send(sendBuffer.take())
-      releaseSlots(replica)
-      if (!more) return
-      // A long queue leaves in batches, and the others get their turn in between.
-      yield* Effect.yieldNow
-    }
+    const nowMs = replica.nowMs()
+    if (protocol.nextWakeupMs() <= nowMs) protocol.handleTimer(nowMs)
+    const more = fill(replica, nowMs)
+    releaseSlots(replica)
+    const send = sendBuffer.isEmpty
+      ? Effect.void
+      : links[selector.current]!.send(sendBuffer.take())
+    // A long queue leaves in batches, and the others get their turn in between.
+    return more ? Effect.andThen(send, Effect.andThen(Effect.yieldNow, drain(replica))) : send
   })
 
 /** Puts the next part of a running bulk send into the transmit queue. */

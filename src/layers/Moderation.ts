@@ -67,26 +67,26 @@ export const moderated = (source: Source): Effect.Effect<number> => {
     windowDrains = 0
   }
 
-  return Effect.gen(function*() {
-    const clock = yield* Clock.Clock
-    let emptyDrains = 0
-    // A full buffer must not starve the others: they get their turn, but no time passes.
-    if (wasFull) yield* Effect.yieldNow
-    else if (pauseMs > 0) yield* Effect.sleep(pauseMs)
-    for (;;) {
-      const items = source.drain()
-      if (items !== 0) {
-        measure(Number(clock.monotonicTimeNanosUnsafe()) / 1e6, Math.abs(items))
-        wasFull = items >= source.drainMax
-        return items
-      }
-      wasFull = false
-      emptyDrains++
-      if (pauseMs > 0 && emptyDrains < emptyDrainsMax) yield* Effect.sleep(pauseMs)
-      else {
-        pauseMs = 0
-        yield* source.readable
-      }
+  // Plain effects, not a generator: this runs at every wake-up, mostly in cold code.
+  let emptyDrains = 0
+  const read = (clock: Clock.Clock): Effect.Effect<number> => {
+    const items = source.drain()
+    if (items !== 0) {
+      measure(Number(clock.monotonicTimeNanosUnsafe()) / 1e6, Math.abs(items))
+      wasFull = items >= source.drainMax
+      return Effect.succeed(items)
     }
+    wasFull = false
+    emptyDrains++
+    const isPaced = pauseMs > 0 && emptyDrains < emptyDrainsMax
+    if (!isPaced) pauseMs = 0
+    const wait = isPaced ? Effect.sleep(pauseMs) : source.readable
+    return Effect.flatMap(wait, () => read(clock))
+  }
+  return Effect.flatMap(Clock.Clock, (clock) => {
+    emptyDrains = 0
+    // A full buffer must not starve the others: they get their turn, but no time passes.
+    if (wasFull) return Effect.flatMap(Effect.yieldNow, () => read(clock))
+    return pauseMs > 0 ? Effect.flatMap(Effect.sleep(pauseMs), () => read(clock)) : read(clock)
   })
 }
