@@ -16,7 +16,7 @@ import type { Replica } from "./Replica.ts"
 
 /** Applies one batch of events; true when peers must hear of something. */
 const applyBatch = (replica: Replica, cursor: NlmsgCursor, batch: EventBatch): boolean => {
-  const { internal, protocol, runtime, scratch } = replica
+  const { dumps, internal, protocol, runtime, scratch } = replica
   const nowSeconds = replica.nowSeconds()
   let told = false
   for (let i = 0; i < batch.count; i++) {
@@ -41,11 +41,16 @@ const applyBatch = (replica: Replica, cursor: NlmsgCursor, batch: EventBatch): b
       const slot = internal.apply(kind, scratch, Origin.other, nowSeconds)
       if (slot < 0) continue
       protocol.tell(Entity.flow, slot, internal.change)
+      if (dumps.size > 0) noteSlot(dumps, slot)
       told = true
     }
     if (cursor.fault !== Fault.none) runtime.eventsUnknown++
   }
   return told
+}
+
+const noteSlot = (dumps: Iterable<Set<number>>, slot: number): void => {
+  for (const named of dumps) named.add(slot)
 }
 
 /**

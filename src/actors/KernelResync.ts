@@ -23,7 +23,10 @@ const sweepStep = 4_096
 
 type Kernel = KernelTable["Service"]
 
-/** Calls `visit` with the scratch record for every flow of a dump. */
+/**
+ * Calls `visit` with the scratch record for every flow of a dump, except those that an event has
+ * named since the kernel made that part of the dump: the cache knows better already.
+ */
 export const forEachFlow = (
   replica: Replica,
   kernel: Kernel,
@@ -31,11 +34,20 @@ export const forEachFlow = (
 ): Effect.Effect<void, KernelTableError> =>
   Effect.scoped(Effect.gen(function*() {
     const cursor = new NlmsgCursor()
+    const named = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const slots = new Set<number>()
+        replica.dumps.add(slots)
+        return slots
+      }),
+      (slots) => Effect.sync(() => replica.dumps.delete(slots))
+    )
     const dump = yield* kernel.dump(dumpRequest())
     for (;;) {
       const part = yield* dump.next
       if (part.count === 0) return
-      visitPart(replica, cursor, part, visit)
+      visitPart(replica, cursor, part, named, visit)
+      named.clear()
       yield* Effect.yieldNow
     }
   }))
@@ -44,16 +56,17 @@ const visitPart = (
   replica: Replica,
   cursor: NlmsgCursor,
   part: NetlinkBatch,
+  named: ReadonlySet<number>,
   visit: () => void
 ): void => {
-  const { runtime, scratch } = replica
+  const { internal, runtime, scratch } = replica
   for (let i = 0; i < part.count; i++) {
     const from = i * part.slotBytes
     cursor.reset(part.words, from, from + Math.abs(part.lengths[i]!))
     while (cursor.next()) {
       if (flowChangeOf(cursor) < 0) continue
-      if (readFlow(part, cursor, scratch)) visit()
-      else runtime.dumpUnknown++
+      if (!readFlow(part, cursor, scratch)) runtime.dumpUnknown++
+      else if (named.size === 0 || !named.has(internal.table.find(scratch))) visit()
     }
   }
 }

@@ -71,6 +71,11 @@ export interface Replica {
   readonly work: Latch.Latch
   /** Who has it may ask the kernel: answers are looked at before anybody else asks. */
   readonly kernelTurn: Semaphore.Semaphore
+  /**
+   * For each dump of the kernel's table that is being read: the slots that events named since its
+   * last part was read. The kernel has made the next part by then, so events know better.
+   */
+  readonly dumps: Set<Set<number>>
   /** One scratch record for decoding, never used across a yield. */
   readonly scratch: FlowView
   readonly view: FlowView
@@ -174,6 +179,7 @@ export const make = (
       receive: emptyReceive(),
       runtime: emptyRuntime(),
       work: Latch.makeUnsafe(true),
+      dumps: new Set(),
       kernelTurn: Semaphore.makeUnsafe(1),
       scratch: scratchView(),
       view: new View(),

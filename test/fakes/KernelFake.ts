@@ -29,6 +29,7 @@ const translationBits = (original: Tuple, reply: Tuple): number =>
 const ct = { new: 0x0100, get: 0x0101, delete: 0x0102 } as const
 const create = 0x400
 const exclusive = 0x200
+const multi = 0x2
 
 const errno = { none: 0, noEntry: 2, exists: 17 } as const
 
@@ -343,26 +344,33 @@ export class KernelFake {
     return { protocol, original, reply, id: ++this.#ids, status, timeout, mark, state }
   }
 
-  /** Newer flows come later, so a dump sees what was there all the time exactly once. */
+  /**
+   * Newer flows come later, so a dump sees what was there all the time exactly once. A part is made
+   * when the one before it is read.
+   */
   #dump(): DumpCursor {
     const part = new Slots(1, 32_768)
     let lastId = 0
     let isDone = false
+    const make = (): Uint8Array => {
+      const rest = Array.from(this.#flows.values())
+        .filter(({ id }) => id > lastId)
+        .sort((a, b) => a.id - b.id)
+      const now = rest.slice(0, this.dumpPartFlows)
+      const messages = now.map((flow) => messageOf(flow, ct.new, multi, 1))
+      lastId = now.at(-1)?.id ?? lastId
+      isDone = rest.length <= now.length
+      if (isDone) messages.push(doneMessage)
+      return Uint8Array.from(messages.flatMap((message) => Array.from(message)))
+    }
+    let made: Uint8Array | undefined = make()
     return {
       next: Effect.sync(() => {
         part.count = 0
-        if (isDone) return part
+        if (made === undefined) return part
         this.beforeDumpPart()
-        const rest = Array.from(this.#flows.values())
-          .filter(({ id }) => id > lastId)
-          .sort((a, b) => a.id - b.id)
-        const now = rest.slice(0, this.dumpPartFlows)
-        const multi = 0x2
-        const messages = now.map((flow) => messageOf(flow, ct.new, multi, 1))
-        lastId = now.at(-1)?.id ?? lastId
-        isDone = rest.length <= now.length
-        if (isDone) messages.push(doneMessage)
-        part.add(Uint8Array.from(messages.flatMap((message) => Array.from(message))))
+        part.add(made)
+        made = isDone ? undefined : make()
         return part
       })
     }

@@ -132,6 +132,37 @@ describe("after an overrun", () => {
     }))
 })
 
+describe("a dump, whose parts are made ahead of their reading", () => {
+  for (const [option, request] of [["-R", Request.resyncKernel], ["an overrun", -1]] as const) {
+    it.effect(`does not bring back a flow whose end was reported (${option})`, () =>
+      Effect.gen(function*() {
+        const { a, b } = yield* startPair()
+        const { kernel } = a.node
+        for (let number = 1; number <= 60; number++) kernel.open(udp(number))
+        yield* pass(2_000)
+        let part = 0
+        kernel.beforeDumpPart = () => {
+          part++
+          if (part === 3) kernel.close(udp(25))
+          if (part === 4) {
+            kernel.close(udp(35))
+            kernel.open(udp(35))
+            kernel.mark(udp(35), 6)
+          }
+        }
+
+        if (request < 0) kernel.overrun()
+        else a.node.control.connect(request)
+        yield* pass(delay + 5_000)
+
+        assert.isAbove(part, 4)
+        assert.isFalse(kernel.has(udp(25)))
+        assert.deepStrictEqual(linesIn(a.replica.internal), kernel.lines())
+        assert.deepStrictEqual(linesIn(b.replica.external), kernel.lines())
+      }))
+  }
+})
+
 describe("a lost event socket", () => {
   it.effect("is opened again and the table read at once, while events go on", () =>
     Effect.gen(function*() {
