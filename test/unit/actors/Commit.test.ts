@@ -174,6 +174,44 @@ describe("a commit", () => {
       assert.deepStrictEqual(linesIn(b.replica.internal), b.node.kernel.lines())
     }))
 
+  it.effect("takes nothing for committed that came into a slot while the kernel answered", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* replicated(100)
+      b.node.kernel.answering.closeUnsafe()
+      b.node.control.connect(Request.commit)
+      yield* pass(10)
+      for (let i = 0; i < 50; i++) a.node.kernel.close(udp(i))
+      for (let i = 500; i < 550; i++) a.node.kernel.open(udp(i))
+      yield* pass(10)
+      assert.strictEqual(b.replica.external.table.slotsHigh, 100)
+
+      b.node.kernel.answering.openUnsafe()
+      yield* pass(100)
+
+      const inKernel = new Set(b.node.kernel.lines())
+      assert.deepStrictEqual(linesIn(b.replica.internal).filter((l) => !inKernel.has(l)), [])
+      assert.strictEqual(linesIn(b.replica.internal).length, 50)
+    }))
+
+  it.effect("does not find flows that a flush has begun to remove", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair()
+      for (let i = 0; i < 9_000; i++) a.node.kernel.open(udp(i))
+      yield* pass(2_000)
+      yield* pass(2_000)
+      assert.strictEqual(b.replica.external.stats.active, 9_000)
+
+      const flush = b.node.control.connect(Request.flushExternal)
+      while (b.node.log.find("flushing").length === 0) yield* Effect.yieldNow
+      b.node.control.connect(Request.commit)
+      while (b.node.log.find("committing").length === 0) yield* Effect.yieldNow
+      assert.isFalse(flush.isClosed)
+      yield* pass(2_000)
+
+      assert.deepStrictEqual(b.node.log.find("Committed"), ["Committed 0 new entries"])
+      assert.deepStrictEqual(b.node.kernel.lines(), [])
+    }))
+
   it.effect("is not misled by the answers to a flush of the kernel's table", () =>
     Effect.gen(function*() {
       const { b } = yield* replicated(256)
