@@ -10,13 +10,15 @@ import * as Effect from "effect/Effect"
 import { shares } from "../demo/Kinds.ts"
 import { loadRules, unknownPackets } from "../demo/Rules.ts"
 import { buildTopology, pullCables, takeAddresses } from "../demo/Topology.ts"
-import { startTraffic, waitUntil } from "../demo/Traffic.ts"
+import { startTraffic, type Traffic, waitUntil } from "../demo/Traffic.ts"
 import { mayUse } from "../native/Machine.ts"
-import { eventually } from "./Namespace.ts"
+import { eventually, ip, runIn } from "./Namespace.ts"
 import {
   type Binary,
   combinations,
+  type Node,
   nodesIn,
+  type Pair,
   type PairOptions,
   reportOf,
   startBoth
@@ -34,14 +36,8 @@ const takeover = ["-c", "-f", "-R", "-B"]
 
 let runs = 0
 
-/** Number of connections that still carry data both ways after A died and B did `requests`. */
-const survivors = (
-  a: Binary,
-  b: Binary,
-  options: PairOptions,
-  requests: ReadonlyArray<string>,
-  maxMs: number
-) =>
+/** Two firewalls with their daemons, and connections through A that B knows of. */
+const established = (a: Binary, b: Binary, options: PairOptions) =>
   Effect.gen(function*() {
     const topology = yield* buildTopology(`ctd-${process.pid}-f${runs++}`)
     yield* loadRules(topology.fw1)
@@ -54,22 +50,45 @@ const survivors = (
     traffic.open(shares(connections))
     const isOpen = yield* waitUntil(() => traffic.opened >= connections, openMaxMs)
     assert.isTrue(isOpen, `${traffic.opened} of ${connections} opened: ${traffic.reasons()}`)
-    yield* eventually(
-      reportOf(nodes, () => "B knows all connections as established"),
-      seconds,
-      Effect.map(
-        nodes.b.request("-e"),
-        (text) => (text.match(/^tcp .*ESTABLISHED .*\[ASSURED\]/gm) ?? []).length >= connections
-      )
-    )
+    yield* knowsAll(nodes, nodes.b)
+    return { topology, nodes, traffic }
+  })
 
-    yield* nodes.a.kill()
-    yield* pullCables(topology.fw1)
-    yield* takeAddresses(topology.fw2)
-    for (const request of requests) yield* nodes.b.request(request)
+const knowsAll = (nodes: Pair, node: Node) =>
+  eventually(
+    reportOf(nodes, () => `${node.name} knows all connections as established`),
+    seconds,
+    Effect.map(
+      node.request("-e"),
+      (text) => (text.match(/^tcp .*ESTABLISHED .*\[ASSURED\]/gm) ?? []).length >= connections
+    )
+  )
+
+/** The firewall of `dead` dies as by a power cut; the other one does what its script says. */
+const failOver = (dead: Node, heir: Node, requests: ReadonlyArray<string>) =>
+  Effect.gen(function*() {
+    yield* dead.kill()
+    yield* pullCables(dead.namespace)
+    yield* takeAddresses(heir.namespace)
+    for (const request of requests) yield* heir.request(request)
+  })
+
+/** Number of connections that carry data in both directions from now on. */
+const survivors = (traffic: Traffic, maxMs: number) =>
+  Effect.gen(function*() {
     traffic.probe()
     yield* waitUntil(() => traffic.alive >= connections, maxMs)
-    return { alive: traffic.alive, dropped: yield* unknownPackets(topology.fw2) }
+    return traffic.alive
+  })
+
+/** The machine is back, with an empty table, and carries nothing yet but the link. */
+const reboot = (node: Node) =>
+  Effect.gen(function*() {
+    yield* runIn(node.namespace, ["conntrack", "-F"])
+    yield* ip(node.namespace, ["addr flush dev inside", "addr flush dev outside"])
+    yield* ip(node.namespace, ["link set dev sync up"])
+    yield* node.giveAddress()
+    yield* node.start()
   })
 
 describe.skipIf(!isRoot)(`${connections} TCP connections under strict tracking`, () => {
@@ -80,9 +99,17 @@ describe.skipIf(!isRoot)(`${connections} TCP connections under strict tracking`,
       `survive: ${a} to ${b}, ${tracking} TCPWindowTracking, link IPv${family}`,
       () =>
         Effect.gen(function*() {
-          const options = { family, windowTracking }
-          const { alive } = yield* survivors(a, b, options, takeover, surviveMaxMs)
-          assert.strictEqual(alive, connections)
+          const options = { family, windowTracking, mode: "StartupResync on" }
+          const { nodes, traffic } = yield* established(a, b, options)
+          yield* failOver(nodes.a, nodes.b, takeover)
+          assert.strictEqual(yield* survivors(traffic, surviveMaxMs), connections)
+
+          // And the way back, once the first one has been rebooted.
+          yield* reboot(nodes.a)
+          yield* knowsAll(nodes, nodes.a)
+          yield* ip(nodes.a.namespace, ["link set dev inside up", "link set dev outside up"])
+          yield* failOver(nodes.b, nodes.a, takeover)
+          assert.strictEqual(yield* survivors(traffic, surviveMaxMs), connections)
         }),
       testMaxMs
     )
@@ -90,9 +117,9 @@ describe.skipIf(!isRoot)(`${connections} TCP connections under strict tracking`,
 
   it.live("do not survive without the commit", () =>
     Effect.gen(function*() {
-      const requests = takeover.slice(1)
-      const { alive, dropped } = yield* survivors("ours", "ours", { family: 4 }, requests, 4_000)
-      assert.strictEqual(alive, 0)
-      assert.isAbove(dropped, 0)
+      const { nodes, topology, traffic } = yield* established("ours", "ours", { family: 4 })
+      yield* failOver(nodes.a, nodes.b, takeover.slice(1))
+      assert.strictEqual(yield* survivors(traffic, 4_000), 0)
+      assert.isAbove(yield* unknownPackets(topology.fw2), 0)
     }), testMaxMs)
 })

@@ -133,16 +133,34 @@ export class Node {
   readonly name: "A" | "B"
   readonly namespace: string
   readonly binary: Binary
+  /** Of the link. */
+  readonly family: Family
   readonly directory: string
   readonly configFile: string
   #child: ChildProcess | undefined
 
-  constructor(name: "A" | "B", namespace: string, binary: Binary, directory: string) {
+  constructor(
+    name: "A" | "B",
+    namespace: string,
+    binary: Binary,
+    family: Family,
+    directory: string
+  ) {
     this.name = name
     this.namespace = namespace
     this.binary = binary
+    this.family = family
     this.directory = directory
     this.configFile = join(directory, `${name}.conf`)
+  }
+
+  /** The link gets its address; IPv6 addresses go when a link goes down. */
+  giveAddress(): Effect.Effect<void, CommandFailed> {
+    const { [this.name]: address, prefix } = addresses[this.family]
+    const noDad = this.family === 6 ? " nodad" : ""
+    return Effect.asVoid(
+      ip(this.namespace, [`addr replace ${address}/${prefix} dev sync${noDad}`])
+    )
   }
 
   /** Starts the daemon in console mode and waits until it answers. */
@@ -164,11 +182,11 @@ export class Node {
     })
   }
 
-  /** Our daemon never has to complain of itself: neither in its log nor through Node. */
+  /** Our daemon complains of a dead link, never of itself: neither in its log nor through Node. */
   get #checkCalm(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const complaints = this.log().split("\n").filter((line) =>
-        /Warning: |Error: |\[ERROR\]/.test(line)
+        /Warning: |Error: |\[ERROR\] (?!no dedicated links available!)/.test(line)
       )
       if (complaints.length === 0) return Effect.void
       return Effect.die(new Error(`${this.name} complained:\n${complaints.join("\n")}`))
@@ -329,14 +347,13 @@ export const nodesIn = (
       Effect.sync(() => mkdtempSync(join(tmpdir(), "ctd-pair-"))),
       (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
     )
-    const { prefix, ...address } = addresses[options.family]
-    const noDad = options.family === 6 ? " nodad" : ""
-    for (const name of ["A", "B"] as const) {
-      yield* ip(spaces[name], [`addr add ${address[name]}/${prefix} dev sync${noDad}`])
-      writeFileSync(join(directory, `${name}.conf`), configuration(directory, name, options))
+    const nodes = {
+      a: new Node("A", spaces.A, a, options.family, directory),
+      b: new Node("B", spaces.B, b, options.family, directory)
     }
-    return {
-      a: new Node("A", spaces.A, a, directory),
-      b: new Node("B", spaces.B, b, directory)
+    for (const node of [nodes.a, nodes.b]) {
+      yield* node.giveAddress()
+      writeFileSync(node.configFile, configuration(directory, node.name, options))
     }
+    return nodes
   })
