@@ -83,6 +83,8 @@ export class KernelFake {
   readonly applying = Latch.makeUnsafe(true)
   /** Closed: requests are executed, and their answers wait. */
   readonly answering = Latch.makeUnsafe(true)
+  /** Closed: reading a dump waits. */
+  readonly dumping = Latch.makeUnsafe(true)
   /** Dumps that begin now fail, so often. */
   dumpFailures = 0
   /** Requests fail altogether, so often. */
@@ -365,7 +367,7 @@ export class KernelFake {
     }
     let made: Uint8Array | undefined = make()
     return {
-      next: Effect.sync(() => {
+      next: Effect.map(this.dumping.await, () => {
         part.count = 0
         if (made === undefined) return part
         this.beforeDumpPart()

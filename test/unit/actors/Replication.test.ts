@@ -107,4 +107,19 @@ describe("a pair of nodes", () => {
       assert.deepStrictEqual(linesIn(b.replica.external), a.node.kernel.lines())
       assert.deepStrictEqual(a.node.log.find("bulk"), ["sending bulk update"])
     }))
+
+  it.effect("sends no flow that a flush has begun to remove", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair()
+      for (const flow of many(50)) a.node.kernel.open(flow)
+      yield* pass(2_000)
+      b.replica.external.flushStep(0, 100_000)
+      a.replica.internal.flushStep(0, 10)
+      a.node.kernel.mark(udp(49), 1)
+
+      a.node.control.connect(Request.sendBulk)
+      yield* pass(2_000)
+
+      assert.strictEqual(linesIn(b.replica.external).length, 1)
+    }))
 })
