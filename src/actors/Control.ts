@@ -11,7 +11,8 @@ import * as Effect from "effect/Effect"
 import { Request } from "../core/control/Request.ts"
 import { formatCachedFlow } from "../core/text/FormatFlow.ts"
 import { formatFlowXml } from "../core/text/FormatFlowXml.ts"
-import type { ClientGone, ControlClient, ControlSocket } from "../layers/ControlSocket.ts"
+import type { ControlClient, ControlSocket } from "../layers/ControlSocket.ts"
+import { ClientGone } from "../layers/ControlSocket.ts"
 import type { Interfaces } from "../layers/Interfaces.ts"
 import type { KernelEvents } from "../layers/KernelEvents.ts"
 import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
@@ -36,12 +37,23 @@ export interface ControlParts {
 
 /** Clients served at a time; others wait. */
 const clientsMax = 64
+/**
+ * A client that reads nothing for this long is dropped. Generous, for people with a pager; but
+ * forgotten clients must not add up until nobody can ask for a commit.
+ */
+const writeTimeoutMs = 600_000
 /** Lines of a dump written at a time. */
 const dumpLines = 256
 /** By then the events that were on their way during a flush of the kernel have been read. */
 const flushCheckMs = 1_000
 /** Slots of a flush step. */
 const flushSlots = 4_096
+
+const write = (client: ControlClient, text: string): Effect.Effect<void, ClientGone> =>
+  Effect.timeoutOrElse(client.write(text), {
+    duration: writeTimeoutMs,
+    orElse: () => Effect.fail(new ClientGone({}))
+  })
 
 type Cache = Replica["internal"] | Replica["external"]
 
@@ -78,7 +90,7 @@ export class Control {
 
   #answer(client: ControlClient, code: number): Effect.Effect<void, ClientGone> {
     const { committer, events, interfaces, replica, stop } = this.#parts
-    const say = (text: string) => client.write(text)
+    const say = (text: string) => write(client, text)
     switch (code) {
       case Request.stats:
         return say(Statistics.general(replica))
@@ -170,7 +182,7 @@ export class Control {
             : formatCachedFlow(replica.view, { nowSeconds, wallSeconds })
           lines++
         }
-        if (text !== "") yield* client.write(text)
+        if (text !== "") yield* write(client, text)
         yield* Effect.yieldNow
       }
     })

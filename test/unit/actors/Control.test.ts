@@ -92,6 +92,29 @@ describe("the control socket", () => {
       assert.isTrue(slow[0]!.isClosed && silent[0]!.isClosed)
     }))
 
+  it.effect("drops a client that reads nothing for ten minutes, so that others get its place", () =>
+    Effect.gen(function*() {
+      const { a } = yield* startPair()
+      a.node.kernel.open(udp(1))
+      yield* pass(10)
+      const slow = Array.from({ length: 64 }, () => a.node.control.connect())
+      for (const client of slow) {
+        client.reading.closeUnsafe()
+        client.say(Request.dumpInternal)
+      }
+      yield* pass(10)
+
+      const client = a.node.control.connect(Request.commit)
+      yield* pass(599_000)
+      const isEarly = client.isClosed
+      yield* pass(2_000)
+
+      assert.isFalse(isEarly)
+      assert.isTrue(client.isClosed)
+      assert.strictEqual(a.node.log.find("Committed").length, 1)
+      assert.isTrue(slow.every(({ isClosed }) => isClosed))
+    }))
+
   it.effect("serves on after many clients went away at every moment", () =>
     Effect.gen(function*() {
       const { a } = yield* startPair()
