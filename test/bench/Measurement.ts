@@ -1,4 +1,6 @@
-/** One row of the table that `npm run bench` ends with: what was measured, and what was promised. */
+/**
+ * One row of the table that `npm run bench` ends with: what was measured, and what was promised.
+ */
 
 export interface Measurement {
   /** What, and over how much data. */

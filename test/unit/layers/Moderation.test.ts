@@ -55,7 +55,8 @@ describe("reading a socket", () => {
     Effect.gen(function*() {
       const tight = yield* readFor(10, 80, 400)
 
-      // Two milliseconds of items are a quarter of the room; one more may arrive before the reading.
+      // Two milliseconds of items are a quarter of the room; one more may arrive before the
+      // reading.
       assert.isAtMost(tight.most(), 30)
     }))
 })
