@@ -93,6 +93,8 @@ describe("the external cache", () => {
 
     let at = cache.flushStep(0, 2)
     const slot = message(Change.updated, 4)
+    const held = [0, 1, 2, 3, 4, 5].filter((one) => cache.holds(one))
+    assert.deepStrictEqual(held, [slot])
     while (at >= 0) at = cache.flushStep(at, 2)
 
     assert.strictEqual(table.size, 1)

@@ -270,6 +270,7 @@ describe("the internal cache", () => {
       assert.strictEqual(added.change, Change.created)
       assert.strictEqual(event(Change.destroyed, 4).slot, -1)
       assert.strictEqual(cache.nextStale(0), -1)
+      assert.deepStrictEqual([0, 1, 2, 3, 4, 5].filter((slot) => cache.holds(slot)), [added.slot])
       for (let at = next; at >= 0;) at = cache.flushStep(at, 2)
 
       assert.strictEqual(table.size, 1)
