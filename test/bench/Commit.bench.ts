@@ -19,7 +19,13 @@ export const run = async (quick: boolean): Promise<ReadonlyArray<Measurement>> =
   const reason = whyNoNamespaces()
   if (reason !== undefined) {
     process.stdout.write(`not measured: ${reason}\n`)
-    return []
+    return [{
+      name: "commit in batches against one request at a time",
+      value: NaN,
+      unit: "×",
+      aim: { atLeast: ratioMin },
+      doubt: reason
+    }]
   }
   await using namespace = new Namespace("commit")
   const words = [program, String(flows), quick ? "3" : "7"]

@@ -346,7 +346,13 @@ export const run = async (quick: boolean): Promise<ReadonlyArray<Measurement>> =
     (existsSync(cProgram) ? undefined : `${cProgram}, the daemon to compare with, is not installed`)
   if (reason !== undefined) {
     process.stdout.write(`not measured: ${reason}\n`)
-    return []
+    return [{
+      name: "CPU per event, our sender : C",
+      value: NaN,
+      unit: "×",
+      aim: { atMost: ratioMax },
+      doubt: reason
+    }]
   }
   const directory = mkdtempSync(join(tmpdir(), "conntrackd-bench-"))
   try {

@@ -5,6 +5,7 @@
 export interface Measurement {
   /** What, and over how much data. */
   readonly name: string
+  /** NaN: not measured; `doubt` says why. */
   readonly value: number
   /** Of the value: `ns`, `bytes`, `×`. */
   readonly unit: string
@@ -14,14 +15,18 @@ export interface Measurement {
   readonly doubt?: string
 }
 
-/** Undefined when nothing was promised. */
+/** Undefined when nothing was promised, or nothing measured. */
 export const isMet = ({ aim, value }: Measurement): boolean | undefined => {
-  if (aim === undefined) return undefined
+  if (aim === undefined || Number.isNaN(value)) return undefined
   return "atMost" in aim ? value <= aim.atMost : value >= aim.atLeast
 }
 
 const rounded = (value: number): string =>
-  Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(Math.abs(value) >= 10 ? 1 : 2)
+  Number.isNaN(value)
+    ? "-"
+    : Math.abs(value) >= 100
+    ? value.toFixed(0)
+    : value.toFixed(Math.abs(value) >= 10 ? 1 : 2)
 
 const aimOf = ({ aim }: Measurement): string => {
   if (aim === undefined) return ""
@@ -30,6 +35,7 @@ const aimOf = ({ aim }: Measurement): string => {
 
 const verdictOf = (row: Measurement): string => {
   const met = isMet(row)
+  if (Number.isNaN(row.value)) return `not measured: ${row.doubt ?? "unknown reason"}`
   const verdict = met === undefined ? "" : met ? "met" : "MISSED"
   return row.doubt === undefined ? verdict : `${verdict} (${row.doubt})`.trim()
 }
@@ -47,8 +53,11 @@ export const formatTable = (rows: ReadonlyArray<Measurement>): string => {
   const lines = [line(head, "met?"), "-".repeat(name + value + unit + aim + 13)]
   for (const [i, row] of rows.entries()) lines.push(line(cells[i]!, verdictOf(row)))
   const aims = rows.filter((row) => row.aim !== undefined)
+  const met = aims.filter((row) => isMet(row) === true).length
   const missed = aims.filter((row) => isMet(row) === false).length
-  lines.push("", `${aims.length - missed} of ${aims.length} aims met, ${missed} missed`)
+  const open = aims.length - met - missed
+  const rest = open === 0 ? "" : `, ${open} not measured`
+  lines.push("", `${met} of ${aims.length} aims met, ${missed} missed${rest}`)
   return `${lines.join("\n")}\n`
 }
 

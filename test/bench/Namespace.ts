@@ -23,13 +23,26 @@ export const whyNoNamespaces = (): string | undefined => {
 /** How long a process may take to end when it is asked to. */
 const patienceMs = 3_000
 
+/** What a signal must not leave behind. */
+const existing = new Set<Namespace>()
+
+const cleanUpAndDie = (): void => {
+  for (const namespace of existing) namespace.destroy()
+  process.exit(130)
+}
+
 export class Namespace implements AsyncDisposable {
   readonly name: string
   readonly #processes: Array<ChildProcess> = []
 
   constructor(role: string) {
     this.name = `bench-${role}-${process.pid}`
+    if (existing.size === 0) {
+      process.once("SIGINT", cleanUpAndDie)
+      process.once("SIGTERM", cleanUpAndDie)
+    }
     ip("netns", "add", this.name)
+    existing.add(this)
     ip("-n", this.name, "link", "set", "lo", "up")
   }
 
@@ -59,7 +72,17 @@ export class Namespace implements AsyncDisposable {
         clearTimeout(impatient)
       }
     }
+    this.destroy()
+  }
+
+  /** At once, with what still runs in it. */
+  destroy(): void {
+    for (const child of this.#processes) child.kill("SIGKILL")
     ip("netns", "del", this.name)
+    existing.delete(this)
+    if (existing.size > 0) return
+    process.off("SIGINT", cleanUpAndDie)
+    process.off("SIGTERM", cleanUpAndDie)
   }
 }
 

@@ -3,7 +3,7 @@
  * what came out, what was promised.
  *
  *     npm run bench                    everything at full size, some minutes
- *     npm run bench -- --quick         smaller tables and fewer rounds, about two minutes
+ *     npm run bench -- --quick         smaller tables and fewer rounds, a minute or two
  *     npm run bench -- EventPath …     only these
  *
  * Costs are CPU time, kernel included, and ratios compare what ran in the same run. A missed aim is
@@ -52,7 +52,10 @@ const runApart = (
 ): Promise<ReadonlyArray<Measurement> | undefined> =>
   new Promise((done) => {
     let results: ReadonlyArray<Measurement> | undefined
-    const child = fork(self, [childWord, name, ...(quick ? ["--quick"] : [])])
+    const child = fork(self, [childWord, name, ...(quick ? ["--quick"] : [])], {
+      // JSON would lose NaN.
+      serialization: "advanced"
+    })
     child.on("message", (message) => {
       results = message as ReadonlyArray<Measurement>
     })
