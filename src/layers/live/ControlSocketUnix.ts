@@ -12,7 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
-import { unlinkSync } from "node:fs"
+import { lstatSync, unlinkSync } from "node:fs"
 import * as net from "node:net"
 import type { ControlClient } from "../ControlSocket.ts"
 import { ClientGone, ControlSocket } from "../ControlSocket.ts"
@@ -29,7 +29,9 @@ export class ControlSocketError extends Schema.TaggedError<ControlSocketError>()
 ) {
   override get message(): string {
     return `cannot listen on the control socket ${this.path}: ${this.code}; ` +
-      "does its directory exist and may conntrackd write there?"
+      (this.code === "EADDRINUSE"
+        ? "another program answers there, or it is not a socket"
+        : "does its directory exist and may conntrackd write there?")
   }
 }
 
@@ -81,13 +83,47 @@ const clientOf = (socket: net.Socket): ControlClient => ({
     })
 })
 
+/**
+ * Removes the socket that a dead daemon left. One that is answered belongs to a daemon that runs:
+ * its clients would never reach it again. What is not a socket is not ours to remove.
+ */
+const removeStale = (path: string): Effect.Effect<void, ControlSocketError> =>
+  Effect.callback<void, ControlSocketError>((resume) => {
+    if (!isSocket(path)) return resume(Effect.void)
+    const probe = net.connect({ path })
+    const inUse = Effect.fail(new ControlSocketError({ path, code: "EADDRINUSE" }))
+    probe.once("connect", () => {
+      probe.destroy()
+      resume(inUse)
+    })
+    probe.once("error", (error: NodeJS.ErrnoException) => {
+      // Its owner is alive and has no time for more clients now.
+      if (error.code === "EAGAIN") return resume(inUse)
+      removeQuietly(path)
+      resume(Effect.void)
+    })
+    return Effect.sync(() => probe.destroy())
+  })
+
+const isSocket = (path: string): boolean => {
+  try {
+    return lstatSync(path).isSocket()
+  } catch {
+    return false
+  }
+}
+
+/** When a socket cannot be removed, listening says why; at the end it does not matter. */
+const removeQuietly = (path: string): void => {
+  try {
+    unlinkSync(path)
+  } catch {
+    // Somebody else removed it already.
+  }
+}
+
 const listen = (path: string, onSocket: (socket: net.Socket) => void) =>
   Effect.callback<net.Server, ControlSocketError>((resume) => {
-    try {
-      unlinkSync(path)
-    } catch {
-      // It is usually not there. When it cannot be removed, listening says why.
-    }
     const server = net.createServer({ allowHalfOpen: true }, onSocket)
     server.once(
       "error",
@@ -101,11 +137,7 @@ const listen = (path: string, onSocket: (socket: net.Socket) => void) =>
 /** Connections stay open: a client that asked for the end sees it when the process has ended. */
 const close = (server: net.Server, path: string) =>
   Effect.sync(() => {
-    try {
-      unlinkSync(path)
-    } catch {
-      // Somebody else removed it already.
-    }
+    removeQuietly(path)
     server.close()
   })
 
@@ -128,7 +160,7 @@ export const layer = (path: string): Layer.Layer<ControlSocket, ControlSocketErr
         if (!Queue.offerUnsafe(waiting, socket)) socket.destroy()
       }
       yield* Effect.acquireRelease(
-        listen(path, onSocket),
+        Effect.andThen(removeStale(path), listen(path, onSocket)),
         (server) => close(server, path)
       )
       return ControlSocket.of({
