@@ -15,19 +15,25 @@ export const isAlive = ({ nowMs, progress }: Replica): boolean => {
   return now - progress.syncMs < syncSilenceMaxMs && ingestMs < ingestTurnMaxMs
 }
 
+/** Pings; says once that it does not, and once that it does again. */
 export const watchdog = (
   replica: Replica,
   manager: ServiceManager["Service"]
-): Effect.Effect<never> =>
-  Number.isFinite(manager.pingIntervalMs)
-    ? Effect.sleep(manager.pingIntervalMs).pipe(
-      Effect.andThen(Effect.suspend(() =>
-        isAlive(replica)
-          ? manager.ping
-          : Effect.logError(
-            "the daemon makes no progress; the service manager is not told that it lives"
-          )
-      )),
-      Effect.forever
+): Effect.Effect<never> => {
+  let isStuck = false
+  const look = Effect.suspend(() => {
+    const wasStuck = isStuck
+    isStuck = !isAlive(replica)
+    if (!isStuck) {
+      return wasStuck
+        ? Effect.andThen(Effect.logInfo("the daemon makes progress again"), manager.ping)
+        : manager.ping
+    }
+    return wasStuck ? Effect.void : Effect.logError(
+      "the daemon makes no progress; the service manager is not told that it lives"
     )
+  })
+  return Number.isFinite(manager.pingIntervalMs)
+    ? Effect.forever(Effect.delay(look, manager.pingIntervalMs))
     : Effect.never
+}
