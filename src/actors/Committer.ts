@@ -177,7 +177,7 @@ class Session {
     this.#commit.finishBatch()
   }
 
-  /** Takes what is now in the kernel into the internal cache; what is not: reason, flow, … */
+  /** Takes what is now in the kernel into the internal cache; what is not: complaint, flow, … */
   #takeIn(): ReadonlyArray<string> {
     const { external, internal, view } = this.#replica
     const batch = this.#batch
@@ -192,7 +192,8 @@ class Session {
       if (keyHashOf(view) !== this.#hashes[i]) continue
       if (batch.outcomes[i] === CommitOutcome.failed) {
         failures.push(
-          errnoText(batch.errnos[i]!),
+          `${this.#isDeletionRefused(i) ? "commit-destroy" : "commit-create"}: ` +
+            errnoText(batch.errnos[i]!),
           formatFlow(view, { timeout: true, wallSeconds: 0 })
         )
       }
@@ -210,10 +211,17 @@ class Session {
     return failures
   }
 
+  /** Creation `i` failed because the flow in its place could not be deleted. */
+  #isDeletionRefused(i: number): boolean {
+    const { errnos, operations, slots } = this.#batch
+    return i > 0 && operations[i - 1] === CommitOperation.delete && slots[i - 1] === slots[i] &&
+      errnos[i - 1] !== 0 && errnos[i - 1] === errnos[i]
+  }
+
   #logFailures(failures: ReadonlyArray<string>): Effect.Effect<void> {
     return Effect.gen({ self: this }, function*() {
       for (let i = 0; i < failures.length; i += 2) {
-        yield* Effect.logError(`commit-create: ${failures[i]!}`)
+        yield* Effect.logError(failures[i]!)
         yield* this.#log.flow(failures[i + 1]!)
       }
     })

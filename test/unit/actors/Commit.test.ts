@@ -115,6 +115,28 @@ describe("a commit", () => {
       ])
     }))
 
+  it.effect("says when the flow in the place of a translated one cannot be deleted", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair()
+      a.node.kernel.open(translated)
+      yield* pass(2_000)
+      b.node.kernel.open({ original: translated.original, mark: 4 })
+      b.node.kernel.refusalFor = (operation) => operation === "delete" ? 1 : 0
+      yield* pass(10)
+
+      b.node.control.connect(Request.commit)
+      yield* pass(100)
+
+      assert.deepStrictEqual(b.node.log.ofLevel("Error"), [
+        "commit-destroy: Operation not permitted"
+      ])
+      assert.strictEqual(b.node.log.ofLevel("flow").length, 1)
+      assert.deepStrictEqual(linesIn(b.replica.internal), b.node.kernel.lines())
+      assert.deepStrictEqual(b.node.log.find("can't be committed"), [
+        "1 entries can't be committed"
+      ])
+    }))
+
   it.effect("is not started twice and keeps the caches from being flushed", () =>
     Effect.gen(function*() {
       const { b } = yield* replicated(300)
