@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import { closeSync, openSync, writeSync } from "node:fs"
+import { errnoNumber, errnoText } from "../../core/netlink/Errno.ts"
 import type { LocalTime, LogLevel } from "../../core/text/LogLine.ts"
 import { formatEntryLine, formatLogLine, goesToStderr } from "../../core/text/LogLine.ts"
 import { LogSink } from "../LogSink.ts"
@@ -24,6 +25,12 @@ export class LogFileError extends Schema.TaggedError<LogFileError>()("LogFileErr
   override get message(): string {
     return `ERROR: can't open logfile \`${this.path}'.Reason: ${this.reason}`
   }
+}
+
+/** The C library's text for the error, as upstream prints it. */
+const reasonOf = ({ code, message }: NodeJS.ErrnoException): string => {
+  const errno = errnoNumber(code ?? "")
+  return errno < 0 ? code ?? message : errnoText(errno)
 }
 
 const levelOf = (level: string): LogLevel => {
@@ -71,7 +78,7 @@ export const layer = (options: LogOptions): Layer.Layer<LogSink, LogFileError> =
       Effect.try({
         try: () => openSync(file, "a", 0o600),
         catch: (cause) =>
-          new LogFileError({ path: file, reason: (cause as NodeJS.ErrnoException).code ?? "" })
+          new LogFileError({ path: file, reason: reasonOf(cause as NodeJS.ErrnoException) })
       }),
       (opened) => Effect.sync(() => closeSync(opened))
     )
