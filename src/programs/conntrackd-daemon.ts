@@ -24,6 +24,7 @@ import type { Settings, UnicastLinkSettings } from "../core/config/Settings.ts"
 import { assertLittleEndian } from "../core/model/FlowLayout.ts"
 import { errnoNumber, errnoText } from "../core/netlink/Errno.ts"
 import { formatLogLine } from "../core/text/LogLine.ts"
+import type { KernelTableError } from "../layers/KernelTable.ts"
 import type { LinkOpenError } from "../layers/LinkError.ts"
 import * as ControlSocketUnix from "../layers/live/ControlSocketUnix.ts"
 import * as InterfacesNetlink from "../layers/live/InterfacesNetlink.ts"
@@ -88,7 +89,8 @@ const startDetached = (): Promise<number> =>
     })
     copy.stderr?.pipe(process.stderr, { end: false })
     copy.once("message", () => done(0))
-    copy.once("exit", (code) => done(code ?? 1))
+    // Whatever made it end, it is not running.
+    copy.once("exit", (code) => done(code || 1))
     copy.once("error", (error) => {
       complain("error", `cannot start the daemon in the background: ${error.message}`)
       done(1)
@@ -124,6 +126,10 @@ const cannotOpenChannel = (error: LinkOpenError): Effect.Effect<void> =>
     yield* Effect.logError("initialization failed")
   })
 
+/** Upstream's words when the kernel lets us not in, whichever request it refused. */
+const cannotReadKernel = (error: KernelTableError): Effect.Effect<void> =>
+  Effect.logError(`can't get kernel conntrack table: ${error.message}`)
+
 const cannotStart = Effect.logError(
   "conntrackd cannot start, please review your configuration"
 )
@@ -147,7 +153,7 @@ const platform = (addon: NativeAddon, settings: Settings) => {
     KernelNetlink.layer(addon, {
       bufferBytes: general.netlinkBufferBytes,
       bufferMaxBytes: general.netlinkBufferMaxBytes
-    }).pipe(Layer.tapError((error) => Effect.logError(error.message))),
+    }).pipe(Layer.tapError(cannotReadKernel)),
     links,
     InterfacesNetlink.layer(addon),
     control,
@@ -159,15 +165,18 @@ const platform = (addon: NativeAddon, settings: Settings) => {
 }
 
 /**
- * Completes when the process is asked to end. SIGHUP and its like do not kill a firewall's daemon.
+ * Signals that do not end a firewall's daemon. Node answers SIGUSR1 with a debugger that every user
+ * of the machine can reach, unless somebody else handles it.
  */
+const ignoreSignals = (): void => {
+  for (const signal of ["SIGHUP", "SIGUSR1", "SIGUSR2"] as const) process.on(signal, () => {})
+}
+
+/** Completes when the process is asked to end. */
 const stopSignal: Effect.Effect<void> = Effect.callback<void>((resume) => {
   const stop = () => resume(Effect.void)
-  const ignore = () => {}
   process.on("SIGTERM", stop)
   process.on("SIGINT", stop)
-  process.on("SIGHUP", ignore)
-  process.on("SIGUSR2", ignore)
   return Effect.sync(() => {
     process.off("SIGTERM", stop)
     process.off("SIGINT", stop)
@@ -213,8 +222,9 @@ const run = (addon: NativeAddon, settings: Settings, isDetached: boolean) =>
       yield* announceReady
       return yield* Daemon.pipe(Effect.provide(context))
     })
+    // A large kernel table takes a while to read: a daemon may be stopped before it is ready.
     yield* Effect.scoped(
-      Effect.flatMap(started, (daemon) => Effect.raceFirst(stopSignal, daemon.ended))
+      Effect.raceFirst(stopSignal, Effect.flatMap(started, (daemon) => daemon.ended))
     )
     yield* Effect.logInfo("---- shutdown received ----")
   })
@@ -222,6 +232,7 @@ const run = (addon: NativeAddon, settings: Settings, isDetached: boolean) =>
 /** Runs until the daemon stops and ends the process with its status: 0 after an orderly stop. */
 export const main = async (options: DaemonOptions): Promise<void> => {
   assertLittleEndian()
+  ignoreSignals()
   process.umask(umask)
   const isDetached = process.env[detachedVariable] !== undefined
   const settings = readSettings(resolve(options.configFile), isDetached)
