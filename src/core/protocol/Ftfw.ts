@@ -72,7 +72,7 @@ export class Ftfw implements SyncProtocol {
 
   #isBulkRequested = false
   #resyncsRequested = 0
-  #resyncsRequestedByPeer = 0
+  #isResyncRequestedByPeer = false
   #overflowed = 0
   #restarts = 0
   #requeued = 0
@@ -254,8 +254,9 @@ export class Ftfw implements SyncProtocol {
       this.#resyncsRequested--
       return { _tag: "ResyncRequested" }
     }
-    if (this.#resyncsRequestedByPeer > 0) {
-      this.#resyncsRequestedByPeer--
+    if (this.#isResyncRequestedByPeer) {
+      // Answered together, so told together: a flood of requests must not fill the log.
+      this.#isResyncRequestedByPeer = false
       return { _tag: "ResyncRequestedByPeer" }
     }
     if (this.#overflowed > 0) {
@@ -282,7 +283,7 @@ export class Ftfw implements SyncProtocol {
     }
     if ((flags & Flag.resync) !== 0) {
       this.#isBulkRequested = true
-      this.#resyncsRequestedByPeer++
+      this.#isResyncRequestedByPeer = true
       return Verdict.control
     }
     return (flags & Flag.alive) !== 0 ? Verdict.control : Verdict.malformed

@@ -380,6 +380,14 @@ describe("receiving", () => {
     assert.deepStrictEqual(machine.pollNotice(), { _tag: "ResyncRequestedByPeer" })
   })
 
+  it("tells a flood of requests for a bulk send once", () => {
+    const machine = greeted()
+    for (let i = 0; i < 1_000; i++) hear(machine, 501 + i, control, Flag.resync)
+    assert.isTrue(machine.pollBulkRequested())
+    assert.deepStrictEqual(machine.pollNotice(), { _tag: "ResyncRequestedByPeer" })
+    assert.isUndefined(machine.pollNotice())
+  })
+
   it("looks at ACK before NACK", () => {
     const machine = greeted()
     machine.tell(flow, 1, Change.created)
