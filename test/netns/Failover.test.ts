@@ -59,7 +59,7 @@ const knowsAll = (nodes: Pair, node: Node) =>
     reportOf(nodes, () => `${node.name} knows all connections as established`),
     seconds,
     Effect.map(
-      node.request("-e"),
+      node.poll("-e"),
       (text) => (text.match(/^tcp .*ESTABLISHED .*\[ASSURED\]/gm) ?? []).length >= connections
     )
   )

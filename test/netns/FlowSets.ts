@@ -223,7 +223,7 @@ export const followed = (
       return eventually(
         reportOf(nodes, what),
         seconds,
-        Effect.map(node.request(dump), (text) => {
+        Effect.map(node.poll(dump), (text) => {
           last = cacheDifferences(expected, compared(cacheSet(text)))
           return last.length === 0
         })

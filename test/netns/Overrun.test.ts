@@ -20,7 +20,7 @@ const tinyBuffer =
   "NetlinkBufferSize 16384\n  NetlinkBufferSizeMaxGrowth 16384\n  NetlinkOverrunResync 1"
 
 const overrunsOf = (node: Node) =>
-  Effect.map(node.request("-s runtime"), (text) => ({
+  Effect.map(node.poll("-s runtime"), (text) => ({
     overruns: numberAfter(text, /netlink overrun:\s+(\d+)/),
     resyncs: numberAfter(text, /resync with kernel table:\s+(\d+)/)
   }))

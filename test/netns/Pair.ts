@@ -174,7 +174,7 @@ export class Node {
         if (hasEnded(this.#child!)) {
           return yield* Effect.die(new Error(`${this.name} ended at its start:\n${this.log()}`))
         }
-        const asked = yield* Effect.result(this.request("-s"))
+        const asked = yield* Effect.result(this.poll("-s"))
         return asked._tag === "Success"
       })
       const complaint = Effect.sync(() => `${this.name} answers\n${this.log()}`)
@@ -214,9 +214,14 @@ export class Node {
     return runIn(this.namespace, [...wordsOf(client), "-C", this.configFile, ...request])
   }
 
+  /** The same for requests that are repeated while one waits: the reference's client is light. */
+  poll(words: string): Effect.Effect<string, CommandFailed> {
+    return this.request(words, "C")
+  }
+
   /** Entries in the internal and external cache, by the statistics. */
   counts(): Effect.Effect<{ readonly internal: number; readonly external: number }, CommandFailed> {
-    return Effect.map(this.request("-s"), (text) => ({
+    return Effect.map(this.poll("-s"), (text) => ({
       internal: numberAfter(text, /cache internal:\s+current active connections:\s+(\d+)/),
       external: numberAfter(text, /cache external:\s+current active connections:\s+(\d+)/)
     }))
@@ -306,7 +311,7 @@ export const startBoth = (
  */
 export const heardBoth = (nodes: Pair): Effect.Effect<void, CommandFailed> => {
   const hears = (node: Node) =>
-    Effect.map(node.request("-s"), (text) => numberAfter(text, /(\d+) Pckts recv/) > 0)
+    Effect.map(node.poll("-s"), (text) => numberAfter(text, /(\d+) Pckts recv/) > 0)
   return eventually(
     reportOf(nodes, () => "each hears the other"),
     startSeconds,

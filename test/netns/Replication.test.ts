@@ -130,7 +130,7 @@ describe.skipIf(!isRoot)("a link that is dead at first", () => {
         yield* eventually(
           reportOf(nodes, () => "A has sent all of it in vain"),
           followSeconds,
-          Effect.map(nodes.a.request("-s queue"), (text) => resendQueueOf(text) >= flowCount)
+          Effect.map(nodes.a.poll("-s queue"), (text) => resendQueueOf(text) >= flowCount)
         )
         yield* nodes.b.lose(0)
         assert.strictEqual((yield* followed(nodes, followSeconds)).size, flowCount)
