@@ -159,8 +159,7 @@ const platform = (addon: NativeAddon, settings: Settings) => {
     control,
     general.systemd
       ? ServiceManagerSystemd.layer(addon, environment)
-      : ServiceManagerSystemd.layerNone,
-    Supervisor.layer
+      : ServiceManagerSystemd.layerNone
   )
 }
 
@@ -215,6 +214,8 @@ const run = (addon: NativeAddon, settings: Settings, isDetached: boolean) =>
       )
       yield* applyScheduler(addon, settings)
       const layer = daemonLayer(settings, isDetached ? "daemon" : "console").pipe(
+        // The actors end before the sockets they use.
+        Layer.provide(Supervisor.layer),
         Layer.provide(platform(addon, settings))
       )
       const context = yield* Effect.tapError(Layer.build(layer), () => cannotStart)
