@@ -38,12 +38,14 @@ import {
   commitTimeoutSeconds
 } from "../core/protocol/Commit.ts"
 import { formatFlow } from "../core/text/FormatFlow.ts"
+import * as LogTexts from "../core/text/LogTexts.ts"
 import type { Answers, KernelTable, KernelTableError } from "../layers/KernelTable.ts"
 import { requestsMax } from "../layers/KernelTable.ts"
 import type { LogSink } from "../layers/LogSink.ts"
 import { readFlow } from "./KernelMessage.ts"
 import type { Replica } from "./Replica.ts"
 import { askKernel, RequestBatch } from "./RequestBatch.ts"
+import { say } from "./Say.ts"
 
 type Kernel = KernelTable["Service"]
 
@@ -244,12 +246,6 @@ class Session {
   }
 }
 
-const took = (ms: number): string => {
-  const micros = Math.max(0, Math.round(ms * 1_000))
-  const seconds = Math.floor(micros / 1_000_000)
-  return `commit has taken ${seconds}.${String(micros % 1_000_000).padStart(6, "0")} seconds`
-}
-
 /**
  * Commits all flows of the external cache and returns when the kernel has the last of them. At most
  * one commit runs: `isRunning` tells, and a second one returns at once.
@@ -272,7 +268,7 @@ export class Committer {
 
   commit(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.#isRunning) return Effect.logInfo("commit already in progress, skipping")
+      if (this.#isRunning) return say(LogTexts.commitAlreadyRunning)
       this.#isRunning = true
       return Effect.ensuring(this.#run(), Effect.sync(() => (this.#isRunning = false)))
     })
@@ -284,9 +280,11 @@ export class Committer {
       const startMs = this.#replica.nowMs()
       while (yield* session.step()) yield* Effect.yieldNow
       const { flowsCommitted, flowsFailed } = session.counts
-      yield* Effect.logInfo(`Committed ${flowsCommitted} new entries`)
-      if (flowsFailed > 0) yield* Effect.logInfo(`${flowsFailed} entries can't be committed`)
-      yield* Effect.logInfo(took(this.#replica.nowMs() - startMs))
+      yield* say(LogTexts.committed(flowsCommitted, "entries"))
+      if (flowsFailed > 0) yield* say(LogTexts.notCommitted(flowsFailed, "entries"))
+      yield* say(
+        LogTexts.commitDuration(Math.max(0, Math.round((this.#replica.nowMs() - startMs) * 1_000)))
+      )
     }).pipe(
       Effect.catchTag(
         "KernelTableError",

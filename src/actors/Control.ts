@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import { Request } from "../core/control/Request.ts"
 import { formatCachedFlow } from "../core/text/FormatFlow.ts"
 import { formatFlowXml } from "../core/text/FormatFlowXml.ts"
+import * as LogTexts from "../core/text/LogTexts.ts"
 import type { ControlClient, ControlSocket } from "../layers/ControlSocket.ts"
 import { ClientGone } from "../layers/ControlSocket.ts"
 import type { Interfaces } from "../layers/Interfaces.ts"
@@ -21,6 +22,7 @@ import type { Committer } from "./Committer.ts"
 import { flushKernel } from "./KernelFlush.ts"
 import { forgetGone, readTable } from "./KernelResync.ts"
 import type { Replica } from "./Replica.ts"
+import { say } from "./Say.ts"
 import * as Statistics from "./Statistics.ts"
 import { startBulk } from "./Sync.ts"
 
@@ -90,22 +92,22 @@ export class Control {
 
   #answer(client: ControlClient, code: number): Effect.Effect<void, ClientGone> {
     const { committer, events, interfaces, replica, stop } = this.#parts
-    const say = (text: string) => write(client, text)
+    const reply = (text: string) => write(client, text)
     switch (code) {
       case Request.stats:
-        return say(Statistics.general(replica))
+        return reply(Statistics.general(replica))
       case Request.statsNetwork:
-        return say(Statistics.network(replica))
+        return reply(Statistics.network(replica))
       case Request.statsCache:
-        return say(Statistics.cache(replica))
+        return reply(Statistics.cache(replica))
       case Request.statsRuntime:
-        return say(Statistics.runtime(replica, events))
+        return reply(Statistics.runtime(replica, events))
       case Request.statsLink:
-        return say(Statistics.links(replica, interfaces))
+        return reply(Statistics.links(replica, interfaces))
       case Request.statsQueue:
-        return say(Statistics.queues(replica))
+        return reply(Statistics.queues(replica))
       case Request.statsResendQueue:
-        return say(Statistics.resendQueue(replica))
+        return reply(Statistics.resendQueue(replica))
       case Request.dumpInternal:
         return this.#dump(client, replica.internal, false)
       case Request.dumpInternalXml:
@@ -115,35 +117,35 @@ export class Control {
       case Request.dumpExternalXml:
         return this.#dump(client, replica.external, true)
       case Request.commit:
-        return this.#commit("committing all external caches")
+        return this.#commit(LogTexts.committingAll)
       case Request.commitFlows:
-        return this.#commit("committing conntrack cache")
+        return this.#commit(LogTexts.committingFlows)
       case Request.flushCaches:
       case Request.flushFlowCaches:
         return committer.isRunning ? this.#refuseFlush() : Effect.gen({ self: this }, function*() {
           yield* this.#cancelPurge()
-          yield* Effect.logInfo("flushing caches")
+          yield* say(LogTexts.flushingCaches)
           yield* this.#flush(replica.internal)
           yield* this.#flush(replica.external)
         })
       case Request.flushInternal:
         return Effect.gen({ self: this }, function*() {
           yield* this.#cancelPurge()
-          yield* Effect.logInfo("flushing internal cache")
+          yield* say(LogTexts.flushingInternal)
           yield* this.#flush(replica.internal)
         })
       case Request.flushExternal:
         return committer.isRunning ? this.#refuseFlush() : Effect.andThen(
-          Effect.logInfo("flushing external cache"),
+          say(LogTexts.flushingExternal),
           this.#flush(replica.external)
         )
       case Request.flushKernel:
       case Request.flushKernelFlows:
-        return this.#flushKernel("flushing kernel conntrack table")
+        return this.#flushKernel(LogTexts.flushingKernelFlows)
       case Request.resyncKernel:
       case Request.resyncKernelFlows:
         replica.runtime.kernelResyncs++
-        return Effect.logInfo("resync with master conntrack table").pipe(
+        return say(LogTexts.resyncKernelFlows).pipe(
           Effect.andThen(this.#reporting(readTable(replica, this.#parts.kernel)))
         )
       case Request.sendBulk:
@@ -188,15 +190,15 @@ export class Control {
     })
   }
 
-  #commit(announcement: string): Effect.Effect<void> {
+  #commit(announcement: LogTexts.LogText): Effect.Effect<void> {
     return this.#cancelPurge().pipe(
-      Effect.andThen(Effect.logInfo(announcement)),
+      Effect.andThen(say(announcement)),
       Effect.andThen(this.#parts.committer.commit())
     )
   }
 
   #refuseFlush(): Effect.Effect<void> {
-    return Effect.logError("ignoring flush command, commit still in progress")
+    return say(LogTexts.flushRefused)
   }
 
   #flush(cache: Cache): Effect.Effect<void> {
@@ -208,10 +210,10 @@ export class Control {
     })
   }
 
-  #flushKernel(announcement: string): Effect.Effect<void> {
+  #flushKernel(announcement: LogTexts.LogText): Effect.Effect<void> {
     const { kernel, replica } = this.#parts
     replica.runtime.flushes++
-    return Effect.logInfo(announcement).pipe(
+    return say(announcement).pipe(
       Effect.andThen(this.#reporting(flushKernel(replica, kernel))),
       Effect.andThen(this.#checkFlush())
     )
@@ -240,12 +242,12 @@ export class Control {
       const seconds = this.#parts.replica.settings.sync.purgeTimeoutSeconds
       const cancelled = Deferred.makeUnsafe<void>()
       this.#purge = cancelled
-      yield* Effect.logInfo(`flushing conntrack table in ${seconds} secs`)
+      yield* say(LogTexts.purgeScheduled(seconds))
       const purge = Effect.gen({ self: this }, function*() {
         yield* Effect.timeoutOption(Deferred.await(cancelled), seconds * 1_000)
         if (this.#purge !== cancelled) return
         this.#purge = undefined
-        yield* this.#flushKernel("flushing kernel conntrack table (scheduled)")
+        yield* this.#flushKernel(LogTexts.flushingKernelScheduled)
         yield* this.#flush(this.#parts.replica.internal)
       })
       yield* this.#parts.supervisor.start("purge", purge)

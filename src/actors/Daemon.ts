@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as LogTexts from "../core/text/LogTexts.ts"
 import { ControlSocket } from "../layers/ControlSocket.ts"
 import { Interfaces } from "../layers/Interfaces.ts"
 import { KernelEvents } from "../layers/KernelEvents.ts"
@@ -25,6 +26,7 @@ import { linkWatch } from "./LinkWatch.ts"
 import { reopening } from "./Reopening.ts"
 import type { Replica, ReplicaSettings } from "./Replica.ts"
 import { make } from "./Replica.ts"
+import { say } from "./Say.ts"
 import { sync, syncTimer } from "./Sync.ts"
 import { watchdog } from "./Watchdog.ts"
 
@@ -55,12 +57,9 @@ const bufferTexts = (settings: ReplicaSettings, bytes: number): Effect.Effect<vo
   Effect.gen(function*() {
     const { netlinkBufferBytes, netlinkBufferMaxBytes } = settings.general
     if (netlinkBufferBytes === 0 || netlinkBufferBytes > netlinkBufferMaxBytes) {
-      yield* Effect.logInfo(
-        "NetlinkBufferSize is either not set or is greater than NetlinkBufferSizeMaxGrowth. " +
-          "Using current system buffer size"
-      )
+      yield* say(LogTexts.bufferSizeDefault)
     }
-    yield* Effect.logInfo(`netlink event socket buffer size has been set to ${bytes} bytes`)
+    yield* say(LogTexts.bufferSizeSet(bytes))
   })
 
 /**
@@ -154,8 +153,8 @@ export const layer = (
       yield* supervisor.start("link watch", linkWatch(replica, interfaces))
       yield* supervisor.start("control", control.serve(socket))
       yield* supervisor.start("watchdog", watchdog(replica, manager))
-      yield* Effect.logInfo("initialization completed")
-      yield* Effect.logInfo(`-- starting in ${mode} mode --`)
+      yield* say(LogTexts.initializationCompleted)
+      yield* say(mode === "daemon" ? LogTexts.startingDaemon : LogTexts.startingConsole)
       yield* manager.ready
       if (settings.sync.startupResync) {
         replica.protocol.requestResync()

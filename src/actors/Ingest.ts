@@ -9,10 +9,12 @@ import { Fault } from "../core/model/Fault.ts"
 import { flowChangeOf } from "../core/netlink/FlowChange.ts"
 import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
 import { Entity } from "../core/protocol/SyncProtocol.ts"
+import * as LogTexts from "../core/text/LogTexts.ts"
 import type { EventBatch, KernelEvents, KernelEventsLost } from "../layers/KernelEvents.ts"
 import { readFlow } from "./KernelMessage.ts"
 import { reopenedForEver } from "./Reopening.ts"
 import type { Replica } from "./Replica.ts"
+import { say } from "./Say.ts"
 
 /** Applies one batch of events; true when peers must hear of something. */
 const applyBatch = (replica: Replica, cursor: NlmsgCursor, batch: EventBatch): boolean => {
@@ -104,19 +106,10 @@ const overrun = (
     runtime.catchEventFailed++
     runtime.overruns++
     if (yield* events.growBuffer) {
-      yield* Effect.logInfo(
-        `netlink event socket buffer size has been doubled to ${events.bufferBytes()} bytes`
-      )
+      yield* say(LogTexts.bufferSizeDoubled(events.bufferBytes()))
     } else if (!replica.progress.limitLogged) {
       replica.progress.limitLogged = true
-      yield* Effect.logWarning(bufferLimitText)
+      yield* say(LogTexts.bufferSizeExhausted)
     }
     yield* resync.later
   })
-
-/** Upstream's words. Source: specification, "conntrackd: command line …", section 6.5. */
-const bufferLimitText =
-  "netlink event socket buffer size cannot be doubled further since it will exceed " +
-  "NetlinkBufferSizeMaxGrowth. We are likely to be losing events, this may lead to " +
-  "unsynchronized replicas. Please, consider increasing netlink socket buffer size via " +
-  "NetlinkBufferSize and NetlinkBufferSizeMaxGrowth clauses in conntrackd.conf"

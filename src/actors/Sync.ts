@@ -10,9 +10,11 @@ import { absurd } from "effect/Function"
 import type { Notice } from "../core/protocol/Notice.ts"
 import type { Outbound } from "../core/protocol/SyncProtocol.ts"
 import { Entity } from "../core/protocol/SyncProtocol.ts"
+import * as LogTexts from "../core/text/LogTexts.ts"
 import { encode, flowAttributesBytesMax } from "../core/wire/FlowAttributes.ts"
 import { headerBytes, writeControl, writeHeader } from "../core/wire/MessageHeader.ts"
 import type { Replica } from "./Replica.ts"
+import { say } from "./Say.ts"
 
 /**
  * The timer looks again at least this often; a timer that is due is served by the sender within the
@@ -60,11 +62,11 @@ const releaseSlots = (replica: Replica): void => {
 const logNotice = (replica: Replica, notice: Notice): Effect.Effect<void> => {
   switch (notice._tag) {
     case "ResyncRequested":
-      return Effect.logInfo("resync requested")
+      return say(LogTexts.resyncRequested)
     case "ResyncRequestedByPeer":
-      return Effect.logInfo("resync requested by other node")
+      return say(LogTexts.resyncRequestedByPeer)
     case "BulkSendStarted":
-      return Effect.logInfo("sending bulk update")
+      return say(LogTexts.sendingBulkUpdate)
     case "ResendQueueOverflow":
       return Effect.logWarning(
         `the resend queue is full: ${notice.dropped} unacknowledged states were given up; ` +
@@ -75,11 +77,9 @@ const logNotice = (replica: Replica, notice: Notice): Effect.Effect<void> => {
         `the peer has restarted: ${notice.requeued} unacknowledged states are sent again`
       )
     case "LinkChanged":
-      return Effect.logInfo(
-        `device \`${replica.links[notice.to]!.interfaceName}' becomes dedicated link`
-      )
+      return say(LogTexts.linkChanged(replica.links[notice.to]!.interfaceName))
     case "NoLinkUp":
-      return Effect.logError("no dedicated links available!")
+      return say(LogTexts.noLinkUp)
     default:
       return absurd(notice)
   }

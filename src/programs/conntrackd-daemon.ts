@@ -18,12 +18,14 @@ import * as Result from "effect/Result"
 import { spawn } from "node:child_process"
 import { resolve } from "node:path"
 import { Daemon, layer as daemonLayer } from "../actors/Daemon.ts"
+import { say } from "../actors/Say.ts"
 import { explain } from "../core/config/Diagnose.ts"
 import { unsupportedMode } from "../core/config/InEffect.ts"
 import type { Settings, UnicastLinkSettings } from "../core/config/Settings.ts"
 import { assertLittleEndian } from "../core/model/FlowLayout.ts"
 import { errnoNumber, errnoText } from "../core/netlink/Errno.ts"
 import { formatLogLine } from "../core/text/LogLine.ts"
+import * as LogTexts from "../core/text/LogTexts.ts"
 import type { KernelTableError } from "../layers/KernelTable.ts"
 import type { LinkOpenError } from "../layers/LinkError.ts"
 import * as ControlSocketUnix from "../layers/live/ControlSocketUnix.ts"
@@ -119,20 +121,16 @@ const linksOf = (settings: Settings): ReadonlyArray<DatagramOptions> => {
 const cannotOpenChannel = (error: LinkOpenError): Effect.Effect<void> =>
   Effect.gen(function*() {
     const errno = errnoNumber(error.code)
-    yield* Effect.logError(
-      `can't open channel socket: ${errno < 0 ? error.code : errnoText(errno)}`
-    )
+    yield* say(LogTexts.cannotOpenChannel(errno < 0 ? error.code : errnoText(errno)))
     yield* Effect.logError(error.message)
-    yield* Effect.logError("initialization failed")
+    yield* say(LogTexts.initializationFailed)
   })
 
 /** Upstream's words when the kernel lets us not in, whichever request it refused. */
 const cannotReadKernel = (error: KernelTableError): Effect.Effect<void> =>
   Effect.logError(`can't get kernel conntrack table: ${error.message}`)
 
-const cannotStart = Effect.logError(
-  "conntrackd cannot start, please review your configuration"
-)
+const cannotStart = say(LogTexts.cannotStart)
 
 const platform = (addon: NativeAddon, settings: Settings) => {
   const { general } = settings
@@ -199,10 +197,7 @@ const applyScheduler = (addon: NativeAddon, settings: Settings): Effect.Effect<v
       ? addon.setScheduler("rr", addon.schedulerMaxPriority("rr"))
       : addon.setScheduler(policy, priority)
     if (result >= 0) return Effect.void
-    return Effect.logWarning(
-      `scheduler configuration failed: ${errnoText(-result)}. Likely a bug in conntrackd, please ` +
-        "report it. Continuing with system default scheduler."
-    )
+    return say(LogTexts.schedulerFailed(errnoText(-result)))
   })
 
 const run = (addon: NativeAddon, settings: Settings, isDetached: boolean) =>
@@ -227,7 +222,7 @@ const run = (addon: NativeAddon, settings: Settings, isDetached: boolean) =>
     yield* Effect.scoped(
       Effect.raceFirst(stopSignal, Effect.flatMap(started, (daemon) => daemon.ended))
     )
-    yield* Effect.logInfo("---- shutdown received ----")
+    yield* say(LogTexts.shutdownReceived)
   })
 
 /** Runs until the daemon stops and ends the process with its status: 0 after an orderly stop. */
