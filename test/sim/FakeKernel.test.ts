@@ -20,6 +20,7 @@ import { commitCases, entryOf, numberIn } from "../golden/WireRequests.ts"
 import type { FakeKernelOptions } from "./FakeKernel.ts"
 import { FakeKernel } from "./FakeKernel.ts"
 import type { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"
+import type { KernelFlow } from "./KernelFlow.ts"
 import { KernelTraffic, tupleOf } from "./KernelTraffic.ts"
 
 const words = new Int32Array(1024)
@@ -296,5 +297,37 @@ describe("packets after a failover", () => {
       ask(socket, encodeCreate(words, 0, 1, flowOf({ orig, status, tcp: { state } }), base))
       assert.strictEqual(traffic.packet(first).state, fate)
     }
+  })
+})
+
+describe("an observer", () => {
+  it("is told of flows that nobody listens to, and who caused it", () => {
+    const kernel = new FakeKernel()
+    const socket = kernel.openSocket()
+    const traffic = new KernelTraffic(kernel)
+    const told: Array<string> = []
+    const say = (what: string) => (flow: KernelFlow, causer: number) =>
+      told.push(`${what} ${flow.original.a} by ${causer === socket.portId ? "us" : causer}`)
+    const end = kernel.observe({
+      created: say("created"),
+      updated: say("updated"),
+      destroyed: say("destroyed")
+    })
+    const flow = traffic.openUdp({ ...addresses, sport: 7, dport: 53 })!
+    traffic.setMark(flow, 3)
+    kernel.advanceTo(kernel.nextExpiryMs())
+    ask(socket, encodeCreate(words, 0, 1, flowOf(udp(8)), base))
+    ask(socket, encodeUpdate(words, 0, 2, flowOf(udp(8)), base))
+    ask(socket, encodeFlush(words, 0, 3, 0, true))
+    end()
+    traffic.openUdp({ ...addresses, sport: 9, dport: 53 })
+    assert.deepStrictEqual(told, [
+      "created 7 by 0",
+      "updated 7 by 0",
+      "destroyed 7 by 0",
+      "created 8 by us",
+      "updated 8 by us",
+      "destroyed 8 by us"
+    ])
   })
 })

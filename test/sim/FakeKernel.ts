@@ -98,12 +98,23 @@ export interface NewFlow {
   readonly master?: KernelFlow
 }
 
+/**
+ * What an observer is told, whether or not anybody listens to events: the simulator's judge.
+ * `causerPortId` is the port id of the socket whose request did it, 0 for packets and timers.
+ */
+export interface KernelObserver {
+  readonly created?: (flow: KernelFlow, causerPortId: number) => void
+  readonly updated?: (flow: KernelFlow, causerPortId: number) => void
+  readonly destroyed?: (flow: KernelFlow, causerPortId: number) => void
+}
+
 export class FakeKernel {
   readonly #options: FakeKernelOptions
   readonly #helpers: ReadonlyArray<readonly [name: string, l4: number]>
   readonly #table = new Map<string, KernelFlow>()
   readonly #flows = new Set<KernelFlow>()
   readonly #sockets = new Set<FakeNetlinkSocket>()
+  readonly #observers = new Set<KernelObserver>()
   #nowMs = 0
   /** No flow expires before. */
   #quietUntilMs = Infinity
@@ -153,6 +164,20 @@ export class FakeKernel {
     let next = Infinity
     for (const flow of this.#flows) next = Math.min(next, flow.expiresAtMs)
     return next
+  }
+
+  // -------------------------------------------------------------------------- observers
+
+  /** Tells what happens to flows, at once, from now on; the answer ends it. */
+  observe(observer: KernelObserver): () => void {
+    this.#observers.add(observer)
+    return () => void this.#observers.delete(observer)
+  }
+
+  #tell(what: keyof KernelObserver, flow: KernelFlow): void {
+    if (this.#observers.size === 0) return
+    const causerPortId = this.#causer?.portId ?? 0
+    for (const observer of this.#observers) observer[what]?.(flow, causerPortId)
   }
 
   // ---------------------------------------------------------------------------- sockets
@@ -236,6 +261,7 @@ export class FakeKernel {
     this.#table.delete(keyOf(flow.reply, zoneOf(flow, Direction.reply)))
     if (flow.master !== undefined) flow.master.children--
     flow.status |= StatusBit.dying
+    this.#tell("destroyed", flow)
     if (!flow.hasEvents) return
     const { epochNs } = this.#options
     const stop = epochNs === undefined ? undefined : epochNs + BigInt(this.#nowMs) * 1_000_000n
@@ -282,6 +308,7 @@ export class FakeKernel {
   }
 
   #emit(flow: KernelFlow, group: 1 | 2, content: EventContent): void {
+    this.#tell(group === 1 ? "created" : "updated", flow)
     if (!flow.hasEvents) return
     const attributes = eventAttributes(flow, this.#nowMs, content)
     this.#send(group, 0x0100, group === 1 ? 0x600 : 0, flow, attributes)
