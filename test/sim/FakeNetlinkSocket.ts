@@ -14,7 +14,7 @@ import { EAGAIN, EINVAL, ENOBUFS } from "./NetlinkReader.ts"
 /** What a queued datagram costs, whatever its length: events, and answers. */
 const datagramCostBytes = 1_280
 const answerCostBytes = 832
-const groupsMax = 13
+const netfilterGroupsMax = 13
 const ebadf = 9
 
 export interface SocketKernel {
@@ -28,6 +28,7 @@ export interface SocketKernel {
 export class FakeNetlinkSocket implements NetlinkHandle {
   readonly portId: number
   readonly #kernel: SocketKernel
+  readonly #groupsMax: number
   readonly #groups = new Set<number>()
   readonly #queue: Array<{ readonly bytes: Uint8Array; readonly cost: number }> = []
   readonly #options = new Map<number, number>()
@@ -42,8 +43,9 @@ export class FakeNetlinkSocket implements NetlinkHandle {
   /** The dump that runs: its next datagram, or undefined at the end. */
   #dump: (() => Uint8Array | undefined) | undefined
 
-  constructor(portId: number, kernel: SocketKernel) {
+  constructor(portId: number, kernel: SocketKernel, groupsMax = netfilterGroupsMax) {
     this.portId = portId
+    this.#groupsMax = groupsMax
     this.#kernel = kernel
   }
 
@@ -87,14 +89,14 @@ export class FakeNetlinkSocket implements NetlinkHandle {
 
   join(group: number): number {
     if (this.#isClosed) return -ebadf
-    if (!Number.isInteger(group) || group < 1 || group > groupsMax) return -EINVAL
+    if (!Number.isInteger(group) || group < 1 || group > this.#groupsMax) return -EINVAL
     this.#groups.add(group)
     return 0
   }
 
   leave(group: number): number {
     if (this.#isClosed) return -ebadf
-    if (!Number.isInteger(group) || group < 1 || group > groupsMax) return -EINVAL
+    if (!Number.isInteger(group) || group < 1 || group > this.#groupsMax) return -EINVAL
     this.#groups.delete(group)
     return 0
   }
