@@ -331,3 +331,38 @@ describe("an observer", () => {
     ])
   })
 })
+
+describe("faults on demand", () => {
+  it("refuse the next creations, and no update", () => {
+    const { kernel, socket } = setUp()
+    const create = (sport: number) =>
+      ask(socket, encodeCreate(words, 0, 1, flowOf(udp(sport)), base))
+    assert.strictEqual(create(1), 0)
+    kernel.refuseNext(2, 12)
+    assert.strictEqual(ask(socket, encodeUpdate(words, 0, 2, flowOf(udp(1)), base)), 0)
+    assert.deepStrictEqual([create(2), create(3), create(4)], [12, 12, 0])
+    assert.strictEqual(kernel.size, 2)
+  })
+
+  it("lose the next events, which is told once to those who listen", () => {
+    const { kernel, listener, socket, traffic } = setUp()
+    const buffer = new Uint8Array(8 * 1024)
+    const lengths = new Int32Array(8)
+    const receive = () => listener.receive(buffer, 1024, lengths, 8)
+    const open = (sport: number) => traffic.openUdp({ ...addresses, sport, dport: 53 })
+    kernel.overrun(2)
+    open(1)
+    open(2)
+    open(3)
+    assert.deepStrictEqual([receive(), receive(), receive()], [-105, 1, -11])
+    assert.strictEqual(listener.dropped(), 2)
+    // A queue that is not empty takes nothing more until it has been read.
+    open(4)
+    kernel.overrun(1)
+    open(5)
+    open(6)
+    assert.deepStrictEqual([receive(), receive(), receive()], [-105, 1, -11])
+    open(7)
+    assert.deepStrictEqual([receive(), listener.dropped(), socket.dropped()], [1, 4, 0])
+  })
+})

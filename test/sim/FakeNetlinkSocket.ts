@@ -73,6 +73,11 @@ export class FakeNetlinkSocket implements NetlinkHandle {
     this.#put(bytes, datagramCostBytes)
   }
 
+  /** An event is lost, as if there had been no room for it. */
+  loseEvent(): void {
+    this.#drop()
+  }
+
   queueAnswer(bytes: Uint8Array): void {
     this.#put(bytes, answerCostBytes)
   }
@@ -187,14 +192,19 @@ export class FakeNetlinkSocket implements NetlinkHandle {
     if (this.#isClosed) return
     if (this.#filter !== undefined && !bpfAccepts(this.#filter, bytes)) return
     if (this.#isCongested || this.#queuedBytes + cost > this.#limitBytes) {
-      this.#dropped++
-      if (!this.#isCongested && !this.hasOption(5)) this.#isOverrunUntold = true
-      this.#isCongested = true
-      this.#wake()
+      this.#drop()
       return
     }
     this.#queue.push({ bytes, cost })
     this.#queuedBytes += cost
+    this.#wake()
+  }
+
+  /** Told once; nothing more is queued until what is queued has been read. */
+  #drop(): void {
+    this.#dropped++
+    if (!this.#isCongested && !this.hasOption(5)) this.#isOverrunUntold = true
+    this.#isCongested = this.#queue.length > 0
     this.#wake()
   }
 

@@ -1,0 +1,153 @@
+/**
+ * What the simulated kernel is made of: the flows, who hears of them, the time, and the rules by
+ * which flows come, change and go. Packets, timers and requests all work on it.
+ *
+ * Source: specification, "The kernel's connection-tracking interface", sections 3, 4 and 7.
+ */
+import type { EventContent } from "./FlowMessage.ts"
+import { destroyAttributes, eventAttributes } from "./FlowMessage.ts"
+import { FlowTable } from "./FlowTable.ts"
+import type { KernelFlow } from "./KernelFlow.ts"
+import { StatusBit } from "./KernelFlow.ts"
+import { KernelListeners } from "./KernelListeners.ts"
+
+export interface FakeKernelOptions {
+  /** `nf_conntrack_max`. */
+  readonly flowsMax?: number
+  /** `nf_conntrack_events`: 1 always, 2 (as kernels do) only while somebody listens, 0 never. */
+  readonly events?: 0 | 1 | 2
+  /** `nf_conntrack_acct`. */
+  readonly accounting?: boolean
+  /** `nf_conntrack_timestamp`; then the wall clock of moment 0, in nanoseconds. */
+  readonly epochNs?: bigint
+  /** A rule uses labels. */
+  readonly labels?: boolean
+  /** Helpers that are loaded: name and layer-4 protocol. Default: ftp, sip, tftp. */
+  readonly helpers?: ReadonlyArray<readonly [name: string, l4: number]>
+  /** Milliseconds of a monotonic clock, read whenever something happens. */
+  readonly now?: () => number
+  /** How a socket's `ready` is called. Default: as a microtask. */
+  readonly defer?: (task: () => void) => void
+}
+
+/** Seconds; larger timeouts are clamped (INT_MAX / 250). */
+const timeoutMaxSeconds = 8_589_934
+const defaultHelpers = [["ftp", 6], ["sip", 6], ["sip", 17], ["tftp", 17]] as const
+
+export class KernelState {
+  readonly options: FakeKernelOptions
+  readonly table = new FlowTable()
+  readonly listeners = new KernelListeners()
+  #nowMs = 0
+  #ids = 0
+
+  constructor(options: FakeKernelOptions) {
+    this.options = options
+  }
+
+  // ------------------------------------------------------------------------------- time
+
+  get nowMs(): number {
+    return this.#nowMs
+  }
+
+  /** Moves time on; flows whose time is over go, oldest first. */
+  advanceTo(nowMs: number): void {
+    for (;;) {
+      const flow = this.table.expired(nowMs)
+      if (flow === undefined) break
+      this.#nowMs = Math.max(this.#nowMs, flow.expiresAtMs)
+      this.remove(flow)
+    }
+    this.#nowMs = Math.max(this.#nowMs, nowMs)
+  }
+
+  /** Drops what has no time left. That is nobody's doing, whoever took the time away. */
+  expireNow(): void {
+    this.listeners.clearCauser()
+    this.advanceTo(this.#nowMs)
+  }
+
+  /** Reads the clock, if there is one. */
+  tick(): void {
+    if (this.options.now !== undefined) this.advanceTo(this.options.now())
+  }
+
+  /** Sets the lifetime of a flow, from now on. No event says so. */
+  setTimeout(flow: KernelFlow, seconds: number): void {
+    this.table.setExpiry(flow, this.#nowMs + Math.min(seconds, timeoutMaxSeconds) * 1000)
+  }
+
+  // ------------------------------------------------------------------------------ flows
+
+  /** A flow that is in no table yet. */
+  make(
+    fields: Pick<KernelFlow, "family" | "original" | "reply" | "zone" | "zoneIn">
+  ): KernelFlow {
+    const { accounting, events = 2 } = this.options
+    const startNs = this.#wallClockNs()
+    const none = () => ({ packets: 0n, bytes: 0n })
+    return {
+      ...fields,
+      // Opaque and never the same for two flows: multiplication by an odd number.
+      id: Math.imul(++this.#ids, 0x9e37_79b1) >>> 0,
+      status: StatusBit.confirmed,
+      expiresAtMs: 0,
+      mark: 0,
+      children: 0,
+      hasEvents: events === 1 || (events === 2 && this.listeners.areThere),
+      isGone: false,
+      ...(accounting === true
+        ? { counters: [none(), none()] as const as NonNullable<KernelFlow["counters"]> }
+        : {}),
+      ...(startNs === undefined ? {} : { startNs })
+    }
+  }
+
+  get isFull(): boolean {
+    return this.table.size >= (this.options.flowsMax ?? Infinity)
+  }
+
+  isHelperLoaded(name: string, l4: number): boolean {
+    const helpers = this.options.helpers ?? defaultHelpers
+    return helpers.some(([known, protocol]) => known === name && protocol === l4)
+  }
+
+  /** The flow comes: NEW. */
+  insert(flow: KernelFlow, content: EventContent): void {
+    this.table.insert(flow)
+    this.#emit(flow, 1, 0x600, content)
+    this.listeners.tell("created", flow)
+  }
+
+  /** The flow changed: UPDATE. */
+  changed(flow: KernelFlow, content: EventContent): void {
+    this.#emit(flow, 2, 0, content)
+    this.listeners.tell("updated", flow)
+  }
+
+  /** The flow goes, whatever the reason: DESTROY. */
+  remove(flow: KernelFlow): void {
+    if (flow.isGone) return
+    flow.isGone = true
+    this.table.delete(flow)
+    flow.status |= StatusBit.dying
+    if (flow.hasEvents && this.listeners.wouldHear(3)) {
+      const attributes = destroyAttributes(flow, this.#nowMs, this.#wallClockNs())
+      this.listeners.send(3, 0x0102, 0, flow.family, attributes)
+    }
+    this.listeners.tell("destroyed", flow)
+  }
+
+  #emit(flow: KernelFlow, group: 1 | 2, flags: number, content: EventContent): void {
+    if (!flow.hasEvents || !this.listeners.wouldHear(group)) return
+    const attributes = eventAttributes(flow, this.#nowMs, content)
+    this.listeners.send(group, 0x0100, flags, flow.family, attributes)
+  }
+
+  /** Undefined when flows have no timestamps. */
+  #wallClockNs(): bigint | undefined {
+    const { epochNs } = this.options
+    return epochNs === undefined ? undefined : epochNs + BigInt(this.#nowMs) * 1_000_000n
+  }
+}
