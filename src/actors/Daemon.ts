@@ -110,9 +110,11 @@ const overrunResync = (
   }
 }
 
+/** `watch` sees the daemon's state before anything has been read or sent. */
 export const layer = (
   settings: ReplicaSettings,
-  mode: "console" | "daemon"
+  mode: "console" | "daemon",
+  watch?: (replica: Replica) => void
 ): Layer.Layer<Daemon, KernelTableError, Platform> =>
   Layer.effect(
     Daemon,
@@ -127,6 +129,7 @@ export const layer = (
       const supervisor = yield* Supervisor
 
       const replica = yield* make(settings, links)
+      watch?.(replica)
       const committer = new Committer(replica, kernel, log)
       const stop = yield* Deferred.make<void>()
       const control = new Control({

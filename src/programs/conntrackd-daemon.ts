@@ -13,31 +13,21 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
 import { spawn } from "node:child_process"
+import { unlinkSync } from "node:fs"
 import { resolve } from "node:path"
-import { Daemon, layer as daemonLayer } from "../actors/Daemon.ts"
-import { say } from "../actors/Say.ts"
 import { explain } from "../core/config/Diagnose.ts"
 import { unsupportedMode } from "../core/config/InEffect.ts"
-import type { Settings, UnicastLinkSettings } from "../core/config/Settings.ts"
+import type { Settings } from "../core/config/Settings.ts"
 import { assertLittleEndian } from "../core/model/FlowLayout.ts"
-import { errnoNumber, errnoText } from "../core/netlink/Errno.ts"
 import { formatLogLine } from "../core/text/LogLine.ts"
-import * as LogTexts from "../core/text/LogTexts.ts"
-import type { KernelTableError } from "../layers/KernelTable.ts"
-import type { LinkOpenError } from "../layers/LinkError.ts"
 import * as ControlSocketUnix from "../layers/live/ControlSocketUnix.ts"
-import * as InterfacesNetlink from "../layers/live/InterfacesNetlink.ts"
-import * as KernelNetlink from "../layers/live/KernelNetlink.ts"
-import * as LinkUdp from "../layers/live/LinkUdp.ts"
-import { lockFile } from "../layers/live/LockFileNative.ts"
 import * as LogFile from "../layers/live/LogFile.ts"
-import type { DatagramOptions, NativeAddon } from "../layers/live/NativeAddon.ts"
+import type { NativeAddon } from "../layers/live/NativeAddon.ts"
 import { loadNativeAddon } from "../layers/live/NativeAddon.ts"
-import * as ServiceManagerSystemd from "../layers/live/ServiceManagerSystemd.ts"
-import * as Supervisor from "../layers/Supervisor.ts"
+import type { Surroundings } from "./Boot.ts"
+import { run } from "./Boot.ts"
 import { directoryExitStatus, directoryText, readConfiguration } from "./Configuration.ts"
 import type { DaemonOptions } from "./DaemonMain.ts"
 import { localTimeAt, localTimeOf } from "./LocalTime.ts"
@@ -99,68 +89,6 @@ const startDetached = (): Promise<number> =>
     })
   })
 
-const datagramOptions = (link: UnicastLinkSettings): DatagramOptions => ({
-  family: link.family ?? 4,
-  bindAddress: link.listenAddress ?? (link.family === 6 ? "::" : "0.0.0.0"),
-  port: link.port,
-  peerAddress: link.destinationAddress ?? (link.family === 6 ? "::" : "0.0.0.0"),
-  interfaceName: link.interfaceName ?? "",
-  multicast: false,
-  sendBufferBytes: link.sendBufferBytes || undefined,
-  receiveBufferBytes: link.receiveBufferBytes || undefined,
-  checksum: link.checksum
-})
-
-/** The link that this version uses: the last one marked `Default`, else the first. */
-const linksOf = (settings: Settings): ReadonlyArray<DatagramOptions> => {
-  const { links } = settings.sync
-  const link = links.findLast((candidate) => candidate.isDefault) ?? links[0]
-  return link !== undefined && link.kind === "udp" ? [datagramOptions(link)] : []
-}
-
-const cannotOpenChannel = (error: LinkOpenError): Effect.Effect<void> =>
-  Effect.gen(function*() {
-    const errno = errnoNumber(error.code)
-    yield* say(LogTexts.cannotOpenChannel(errno < 0 ? error.code : errnoText(errno)))
-    yield* Effect.logError(error.message)
-    yield* say(LogTexts.initializationFailed)
-  })
-
-/** Upstream's words when the kernel lets us not in, whichever request it refused. */
-const cannotReadKernel = (error: KernelTableError): Effect.Effect<void> =>
-  Effect.logError(`can't get kernel conntrack table: ${error.message}`)
-
-const cannotStart = say(LogTexts.cannotStart)
-
-const platform = (addon: NativeAddon, settings: Settings) => {
-  const { general } = settings
-  const environment = {
-    watchdogMicros: process.env["WATCHDOG_USEC"],
-    watchdogPid: process.env["WATCHDOG_PID"],
-    pid: process.pid
-  }
-  const links = LinkUdp.layer(addon, linksOf(settings)).pipe(
-    Layer.tapError(cannotOpenChannel)
-  )
-  const control = general.socketPath === undefined
-    ? ControlSocketUnix.layerNone
-    : ControlSocketUnix.layer(general.socketPath).pipe(
-      Layer.tapError((error) => Effect.logError(`can't open unix socket! ${error.message}`))
-    )
-  return Layer.mergeAll(
-    KernelNetlink.layer(addon, {
-      bufferBytes: general.netlinkBufferBytes,
-      bufferMaxBytes: general.netlinkBufferMaxBytes
-    }).pipe(Layer.tapError(cannotReadKernel)),
-    links,
-    InterfacesNetlink.layer(addon),
-    control,
-    general.systemd
-      ? ServiceManagerSystemd.layer(addon, environment)
-      : ServiceManagerSystemd.layerNone
-  )
-}
-
 /**
  * Signals that do not end a firewall's daemon. Node answers SIGUSR1 with a debugger that every user
  * of the machine can reach, unless somebody else handles it.
@@ -186,44 +114,26 @@ const announceReady = Effect.sync(() => {
   process.send("ready", () => process.disconnect())
 })
 
-/**
- * Real-time round-robin at the highest priority unless the file says otherwise: events must not
- * wait.
- */
-const applyScheduler = (addon: NativeAddon, settings: Settings): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    const { policy, priority } = settings.general.scheduler
-    const result = policy === undefined
-      ? addon.setScheduler("rr", addon.schedulerMaxPriority("rr"))
-      : addon.setScheduler(policy, priority)
-    if (result >= 0) return Effect.void
-    return say(LogTexts.schedulerFailed(errnoText(-result)))
-  })
-
-const run = (addon: NativeAddon, settings: Settings, isDetached: boolean) =>
-  Effect.gen(function*() {
-    const started = Effect.gen(function*() {
-      yield* Effect.tapError(
-        lockFile(addon, settings.general.lockFile),
-        (error) => Effect.logError(error.message)
-      )
-      yield* applyScheduler(addon, settings)
-      const layer = daemonLayer(settings, isDetached ? "daemon" : "console").pipe(
-        // The actors end before the sockets they use.
-        Layer.provide(Supervisor.layer),
-        Layer.provide(platform(addon, settings))
-      )
-      const context = yield* Effect.tapError(Layer.build(layer), () => cannotStart)
-      process.chdir("/")
-      yield* announceReady
-      return yield* Daemon.pipe(Effect.provide(context))
-    })
-    // A large kernel table takes a while to read: a daemon may be stopped before it is ready.
-    yield* Effect.scoped(
-      Effect.raceFirst(stopSignal, Effect.flatMap(started, (daemon) => daemon.ended))
-    )
-    yield* say(LogTexts.shutdownReceived)
-  })
+/** This machine. */
+const surroundings = (addon: NativeAddon): Surroundings => ({
+  addon,
+  environment: {
+    watchdogMicros: process.env["WATCHDOG_USEC"],
+    watchdogPid: process.env["WATCHDOG_PID"],
+    pid: process.pid
+  },
+  control: (path) =>
+    path === undefined ? ControlSocketUnix.layerNone : ControlSocketUnix.layer(path),
+  removeFile: (path) => {
+    try {
+      unlinkSync(path)
+    } catch {
+      // An administrator removed it.
+    }
+  },
+  announceReady: Effect.andThen(Effect.sync(() => process.chdir("/")), announceReady),
+  stopRequested: stopSignal
+})
 
 /** Runs until the daemon stops and ends the process with its status: 0 after an orderly stop. */
 export const main = async (options: DaemonOptions): Promise<void> => {
@@ -243,7 +153,7 @@ export const main = async (options: DaemonOptions): Promise<void> => {
     localTimeAt
   })
   const exit = await Effect.runPromiseExit(
-    run(addon, settings, isDetached).pipe(Effect.provide(log))
+    run(surroundings(addon), settings, isDetached ? "daemon" : "console").pipe(Effect.provide(log))
   )
   if (Exit.isSuccess(exit)) process.exit(0)
   const failure = Cause.squash(exit.cause)

@@ -80,7 +80,7 @@ export interface Witness {
   booted?(machine: Machine, replica: Replica): void
   /** Its actors run: the start is complete. */
   ready?(machine: Machine): void
-  /** `leaks` names what an ended daemon left open (sockets, timers, lock): empty when all is well. */
+  /** `leaks` names what an ended daemon left open (sockets, timers, lock). */
   ended?(machine: Machine, ending: Ending, leaks: ReadonlyArray<string>, reason?: string): void
   /** The kernel of a machine was made (first boot, or power came back). */
   kernelMade?(machine: Machine): void

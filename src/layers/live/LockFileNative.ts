@@ -4,7 +4,6 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { unlinkSync } from "node:fs"
 import { LockError, LockHeld } from "../LockFile.ts"
 import { errnoName } from "./ErrnoName.ts"
 import type { NativeAddon } from "./NativeAddon.ts"
@@ -15,7 +14,8 @@ const eacces = 13
 /** Holds `path` until the scope closes; the file is removed with it. */
 export const lockFile = (
   addon: NativeAddon,
-  path: string
+  path: string,
+  removeFile: (path: string) => void
 ): Effect.Effect<void, LockHeld | LockError, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.suspend((): Effect.Effect<{ readonly unlock: () => void }, LockHeld | LockError> => {
@@ -27,11 +27,7 @@ export const lockFile = (
     }),
     (lock) =>
       Effect.sync(() => {
-        try {
-          unlinkSync(path)
-        } catch {
-          // An administrator removed it; the lock is given up all the same.
-        }
+        removeFile(path)
         lock.unlock()
       })
   ).pipe(Effect.asVoid)
