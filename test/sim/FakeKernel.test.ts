@@ -196,9 +196,10 @@ describe("FakeKernel", () => {
     )
     socket.send(bytes, encodeDump(words, 0, 9, 0))
     socket.send(bytes, encodeDump(words, 0, 10, 0))
+    // The first is small, as nobody knows yet how large the reader's buffer is.
     const first = socket.take()!
-    assert.isAtMost(first.length, 32_448)
-    assert.isAbove(first.length, 32_000)
+    assert.isAtMost(first.length, 3_776)
+    assert.isAbove(first.length, 3_500)
     kernel.remove(flows[499]!)
     const rest = read(socket)
     const busy = rest.filter(({ cursor }) => cursor.type === 2)

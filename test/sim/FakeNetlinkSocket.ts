@@ -1,19 +1,29 @@
 /**
- * A netfilter socket of the simulated kernel, with the face of the addon's handles: the live layers
+ * A netlink socket of the simulated kernel, with the face of the addon's handles: the live layers
  * work on it unchanged.
  *
- * Its queue has a size in bytes; what does not fit is dropped, and the next receive says so once
- * (ENOBUFS). After that nothing is queued until the queue is empty.
+ * Its queue has a size in bytes, of which a datagram costs more than its length. What finds no
+ * room is dropped and counted, and the next receive says so once (ENOBUFS); after that nothing is
+ * queued until the queue is empty. A dump is written datagram by datagram while it is read.
  *
- * Source: specification, "The kernel's connection-tracking interface", sections 1, 7.3, 7.6 and 8.
+ * Source: specification, "The kernel's connection-tracking interface", sections 1, 7.3, 7.4, 7.6
+ * and 8; costs and sizes as a real kernel's `SO_MEMINFO` shows them.
  */
 import type { NetlinkHandle } from "../../src/layers/live/NativeAddon.ts"
 import { bpfAccepts } from "./ClassicBpf.ts"
-import { EAGAIN, EINVAL, ENOBUFS } from "./NetlinkReader.ts"
+import { EAGAIN, EINVAL, ENOBUFS, Refused } from "./NetlinkReader.ts"
 
 /** What a queued datagram costs, whatever its length: events, and answers. */
-const datagramCostBytes = 1_280
+const eventCostBytes = 1_280
 const answerCostBytes = 832
+const bookkeepingBytes = 320
+const headerBytes = 256
+/** `net.core.rmem_default`. */
+const defaultRoomBytes = 212_992
+/** A dump's datagrams are as long as the program's buffers, within these limits. */
+const dumpBytesMin = 4_096 - bookkeepingBytes
+const dumpBytesMax = 32_768 - bookkeepingBytes
+const Option = { broadcastError: 4, noEnobufs: 5 } as const
 const netfilterGroupsMax = 13
 const ebadf = 9
 
@@ -25,28 +35,37 @@ export interface SocketKernel {
   readonly defer: (task: () => void) => void
 }
 
+/** Writes the next datagram of a dump, which ends with DONE; at most so many bytes. */
+export type DumpWriter = (bytesMax: number) => Uint8Array | undefined
+
 export class FakeNetlinkSocket implements NetlinkHandle {
   readonly portId: number
   readonly #kernel: SocketKernel
   readonly #groupsMax: number
   readonly #groups = new Set<number>()
-  readonly #queue: Array<{ readonly bytes: Uint8Array; readonly cost: number }> = []
+  /** What waits, from `#head` on. */
+  #queue: Array<Uint8Array> = []
+  #costs: Array<number> = []
+  #head = 0
   readonly #options = new Map<number, number>()
   #queuedBytes = 0
-  #limitBytes = 2 * 212_992
+  #roomBytes = defaultRoomBytes
   #filter: Uint8Array | undefined
   #isCongested = false
-  #isOverrunUntold = false
+  /** The errno that the next receive reports; 0 when there is none. */
+  #untold = 0
   #dropped = 0
   #ready: (() => void) | undefined
   #isClosed = false
-  /** The dump that runs: its next datagram, or undefined at the end. */
-  #dump: (() => Uint8Array | undefined) | undefined
+  /** The dump that runs. */
+  #dump: DumpWriter | undefined
+  /** How long a dump's datagrams are: the largest buffer that was read into. */
+  #dumpBytes = dumpBytesMin
 
   constructor(portId: number, kernel: SocketKernel, groupsMax = netfilterGroupsMax) {
     this.portId = portId
-    this.#groupsMax = groupsMax
     this.#kernel = kernel
+    this.#groupsMax = groupsMax
   }
 
   get isClosed(): boolean {
@@ -55,7 +74,8 @@ export class FakeNetlinkSocket implements NetlinkHandle {
 
   /** Any group of conntrack events: flows that are created now report to it. */
   get listensToFlows(): boolean {
-    return [1, 2, 3, 4, 5, 6].some((group) => this.#groups.has(group))
+    for (let group = 1; group <= 6; group++) if (this.#groups.has(group)) return true
+    return false
   }
 
   listensTo(group: number): boolean {
@@ -67,26 +87,35 @@ export class FakeNetlinkSocket implements NetlinkHandle {
     return (this.#options.get(name) ?? 0) !== 0
   }
 
+  /** Whoever caused an event that finds no room here has to try again. */
+  get wantsEveryEvent(): boolean {
+    return this.hasOption(Option.broadcastError)
+  }
+
   // ------------------------------------------------------------------------ for the kernel
 
-  queueEvent(bytes: Uint8Array): void {
-    this.#put(bytes, datagramCostBytes)
+  /** False when there was no room. */
+  queueEvent(bytes: Uint8Array): boolean {
+    return this.#put(bytes, eventCostBytes)
   }
 
   /** An event is lost, as if there had been no room for it. */
   loseEvent(): void {
-    this.#drop()
+    if (!this.#isClosed) this.#drop()
   }
 
   queueAnswer(bytes: Uint8Array): void {
     this.#put(bytes, answerCostBytes)
   }
 
-  /** False when one runs already. */
-  startDump(next: () => Uint8Array | undefined): boolean {
+  /**
+   * False when one runs already. Refused with ENOBUFS when there is no room for its beginning;
+   * then it goes on nevertheless as soon as there is.
+   */
+  startDump(next: DumpWriter): boolean {
     if (this.#dump !== undefined) return false
     this.#dump = next
-    this.#continueDump()
+    if (!this.#continueDump()) throw new Refused(ENOBUFS)
     return true
   }
 
@@ -115,7 +144,7 @@ export class FakeNetlinkSocket implements NetlinkHandle {
   setReceiveBuffer(bytes: number): number {
     if (this.#isClosed) return -ebadf
     if (bytes < 0) return -EINVAL
-    this.#limitBytes = Math.max(2_304, 2 * bytes)
+    this.#roomBytes = Math.max(2_304, 2 * bytes)
     return 0
   }
 
@@ -124,7 +153,7 @@ export class FakeNetlinkSocket implements NetlinkHandle {
   }
 
   receiveBufferBytes(): number {
-    return this.#isClosed ? -ebadf : this.#limitBytes
+    return this.#isClosed ? -ebadf : this.#roomBytes
   }
 
   attachFilter(program: Uint8Array): number {
@@ -141,24 +170,27 @@ export class FakeNetlinkSocket implements NetlinkHandle {
     datagramsMax: number
   ): number {
     if (this.#isClosed) return -ebadf
-    if (this.#isOverrunUntold) {
-      this.#isOverrunUntold = false
-      return -ENOBUFS
+    if (this.#untold !== 0) {
+      const errno = this.#untold
+      this.#untold = 0
+      this.#relieve()
+      return -errno
     }
     let count = 0
     while (count < datagramsMax && (count + 1) * slotBytes <= buffer.length) {
-      const bytes = this.#take()
+      const bytes = this.#take(slotBytes)
       if (bytes === undefined) break
-      buffer.set(bytes.subarray(0, slotBytes), count * slotBytes)
+      buffer.set(bytes.length > slotBytes ? bytes.subarray(0, slotBytes) : bytes, count * slotBytes)
       lengths[count] = bytes.length > slotBytes ? -bytes.length : bytes.length
       count++
+      if (this.#untold !== 0) break
     }
     return count === 0 ? -EAGAIN : count
   }
 
   /** The next datagram, for tests that want no buffers; undefined when there is none. */
   take(): Uint8Array | undefined {
-    return this.#isClosed ? undefined : this.#take()
+    return this.#isClosed ? undefined : this.#take(dumpBytesMax)
   }
 
   send(bytes: Uint8Array, length: number): number {
@@ -175,7 +207,7 @@ export class FakeNetlinkSocket implements NetlinkHandle {
   whenReadable(ready: () => void): number {
     if (this.#isClosed) return -ebadf
     this.#ready = ready
-    if (this.#queue.length > 0 || this.#isOverrunUntold) this.#wake()
+    if (this.#head < this.#queue.length || this.#untold !== 0) this.#wake()
     return 0
   }
 
@@ -184,18 +216,31 @@ export class FakeNetlinkSocket implements NetlinkHandle {
     this.#isClosed = true
     this.#ready = undefined
     this.#dump = undefined
-    this.#queue.length = 0
+    this.#queue = []
+    this.#costs = []
+    this.#head = 0
     this.#kernel.closed(this)
   }
 
-  #put(bytes: Uint8Array, cost: number): void {
-    if (this.#isClosed) return
-    if (this.#filter !== undefined && !bpfAccepts(this.#filter, bytes)) return
-    if (this.#isCongested || this.#queuedBytes + cost > this.#limitBytes) {
+  #put(bytes: Uint8Array, cost: number): boolean {
+    if (this.#isClosed) return true
+    if (this.#filter !== undefined && !bpfAccepts(this.#filter, bytes)) return true
+    if (this.#isCongested || !this.#hasRoom(cost)) {
       this.#drop()
-      return
+      return false
     }
-    this.#queue.push({ bytes, cost })
+    this.#enqueue(bytes, cost)
+    return true
+  }
+
+  /** The first finds room however large it is. */
+  #hasRoom(cost: number): boolean {
+    return this.#queuedBytes === 0 || this.#queuedBytes + cost <= this.#roomBytes
+  }
+
+  #enqueue(bytes: Uint8Array, cost: number): void {
+    this.#queue.push(bytes)
+    this.#costs.push(cost)
     this.#queuedBytes += cost
     this.#wake()
   }
@@ -203,27 +248,55 @@ export class FakeNetlinkSocket implements NetlinkHandle {
   /** Told once; nothing more is queued until what is queued has been read. */
   #drop(): void {
     this.#dropped++
-    if (!this.#isCongested && !this.hasOption(5)) this.#isOverrunUntold = true
-    this.#isCongested = this.#queue.length > 0
+    if (this.hasOption(Option.noEnobufs)) return
+    if (!this.#isCongested) this.#untold = ENOBUFS
+    this.#isCongested = this.#head < this.#queue.length
     this.#wake()
   }
 
-  #take(): Uint8Array | undefined {
-    const datagram = this.#queue.shift()
-    if (datagram === undefined) return undefined
-    this.#queuedBytes -= datagram.cost
-    if (this.#queue.length === 0) this.#isCongested = false
-    if (this.#queue.length === 0) this.#continueDump()
-    return datagram.bytes
+  #relieve(): void {
+    if (this.#head === this.#queue.length) this.#isCongested = false
   }
 
-  #continueDump(): void {
-    const bytes = this.#dump?.()
-    if (bytes === undefined) {
-      this.#dump = undefined
-      return
+  #take(slotBytes: number): Uint8Array | undefined {
+    if (this.#head === this.#queue.length) {
+      this.#relieve()
+      return undefined
     }
-    this.#put(bytes, bytes.length)
+    this.#dumpBytes = Math.max(this.#dumpBytes, Math.min(slotBytes, dumpBytesMax))
+    const bytes = this.#queue[this.#head]!
+    this.#queuedBytes -= this.#costs[this.#head]!
+    this.#head++
+    if (this.#head === this.#queue.length) {
+      this.#queue.length = 0
+      this.#costs.length = 0
+      this.#head = 0
+    } else if (this.#head >= 1_024 && 2 * this.#head >= this.#queue.length) {
+      // What was read goes in large pieces: to shift each one costs as much as the queue is long.
+      this.#queue = this.#queue.slice(this.#head)
+      this.#costs = this.#costs.slice(this.#head)
+      this.#head = 0
+    }
+    if (this.#dump !== undefined && 2 * this.#queuedBytes <= this.#roomBytes) {
+      if (!this.#continueDump()) this.#untold = ENOBUFS
+    }
+    this.#relieve()
+    return bytes
+  }
+
+  /** Writes one datagram more; false when there is no room for it. */
+  #continueDump(): boolean {
+    const cost = costOf(this.#dumpBytes)
+    if (!this.#hasRoom(cost)) {
+      this.#wake()
+      return false
+    }
+    const bytes = this.#dump?.(this.#dumpBytes)
+    if (bytes === undefined || isDone(bytes)) this.#dump = undefined
+    const passes = bytes !== undefined &&
+      (this.#filter === undefined || bpfAccepts(this.#filter, bytes))
+    if (passes) this.#enqueue(bytes, cost)
+    return true
   }
 
   #wake(): void {
@@ -235,3 +308,9 @@ export class FakeNetlinkSocket implements NetlinkHandle {
     })
   }
 }
+
+/** Memory comes in powers of two. */
+const costOf = (bytes: number): number =>
+  2 ** Math.ceil(Math.log2(bytes + bookkeepingBytes)) + headerBytes
+
+const isDone = (message: Uint8Array): boolean => message[4] === 3 && message[5] === 0

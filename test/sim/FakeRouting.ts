@@ -9,7 +9,8 @@
  * Source: specification, "The kernel's connection-tracking interface", section 11; rtnetlink(7).
  */
 import { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"
-import { EBUSY, EINVAL, EOPNOTSUPP, EPROTONOSUPPORT, Refused, requestsIn } from "./NetlinkReader.ts"
+import { startDump } from "./NetlinkDump.ts"
+import { EINVAL, EOPNOTSUPP, EPROTONOSUPPORT, Refused, requestsIn } from "./NetlinkReader.ts"
 import type { Request } from "./NetlinkReader.ts"
 import { attribute, hostOrder, nlmsg, text } from "./NetlinkWriter.ts"
 
@@ -34,7 +35,6 @@ const [REQUEST, ACK, DUMP] = [0x1, 0x4, 0x300]
 const ENODEV = 19
 const linkGroup = 1
 const groupsMax = 36
-const dumpDatagramBytes = 32_448
 
 const Iff = { up: 0x1, loopback: 0x8, running: 0x40, lowerUp: 0x1_0000 } as const
 /** IFF_BROADCAST and IFF_MULTICAST. */
@@ -232,33 +232,16 @@ export class FakeRouting {
   #dump(socket: FakeNetlinkSocket, seq: number): "dump" {
     const { portId: pid } = socket
     let reached = 0
-    let isDone = false
-    const next = (): Uint8Array | undefined => {
-      if (isDone) return undefined
-      const parts: Array<Uint8Array> = []
-      let length = 0
-      const all = [...this.#interfaces.values()].toSorted((a, b) => a.index - b.index)
-      for (const one of all) {
+    startDump(socket, seq, () => {
+      let following: Interface | undefined
+      for (const one of this.#interfaces.values()) {
         if (one.index <= reached) continue
-        const message = linkMessage(one, { type: Rtm.newLink, flags: 2, seq, pid }, 0)
-        if (length + message.length > dumpDatagramBytes) break
-        parts.push(message)
-        length += message.length
-        reached = one.index
+        if (following === undefined || one.index < following.index) following = one
       }
-      if (parts.length === 0) {
-        isDone = true
-        return nlmsg({ type: 3, flags: 2, seq, pid }, [0, 0, 0, 0])
-      }
-      const datagram = new Uint8Array(length)
-      let at = 0
-      for (const part of parts) {
-        datagram.set(part, at)
-        at += part.length
-      }
-      return datagram
-    }
-    if (!socket.startDump(next)) throw new Refused(EBUSY)
+      if (following === undefined) return undefined
+      reached = following.index
+      return linkMessage(following, { type: Rtm.newLink, flags: 2, seq, pid }, 0)
+    })
     return "dump"
   }
 }

@@ -7,8 +7,6 @@ import type { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"
 import { EBUSY, Refused } from "./NetlinkReader.ts"
 import { nlmsg } from "./NetlinkWriter.ts"
 
-const datagramBytesMax = 32_448
-
 /** Starts a dump; one at a time per socket. `next` gives message by message, then undefined. */
 export const startDump = (
   socket: FakeNetlinkSocket,
@@ -17,11 +15,11 @@ export const startDump = (
 ): void => {
   let waiting = next()
   let isDone = false
-  const datagram = (): Uint8Array | undefined => {
+  const datagram = (bytesMax: number): Uint8Array | undefined => {
     if (isDone) return undefined
     const parts: Array<Uint8Array> = []
     let bytes = 0
-    while (waiting !== undefined && bytes + waiting.length <= datagramBytesMax) {
+    while (waiting !== undefined && bytes + waiting.length <= bytesMax) {
       parts.push(waiting)
       bytes += waiting.length
       waiting = next()
