@@ -112,7 +112,6 @@ export class FlowRequests {
     }
     if (this.#state.table.isInUse(flow)) throw new Refused(EEXIST)
     this.#state.insert(flow, everything)
-    if (seconds === 0) this.#state.expireNow()
   }
 
   /** Attribute by attribute: an error stops, and what came before stays. */
@@ -139,7 +138,6 @@ export class FlowRequests {
     if (synproxy !== undefined && flow.synproxy !== undefined) flow.synproxy = synproxy
     changeLabels(flow, attributes.bytes(22), attributes.bytes(23))
     this.#state.changed(flow, { ...everything, master: false })
-    if (seconds === 0) this.#state.expireNow()
   }
 
   #changeHelper(flow: KernelFlow, name: string | undefined): void {

@@ -62,15 +62,9 @@ export class KernelState {
     this.#nowMs = Math.max(this.#nowMs, nowMs)
   }
 
-  /** Drops what has no time left. That is nobody's doing, whoever took the time away. */
-  expireNow(): void {
-    this.listeners.clearCauser()
-    this.advanceTo(this.#nowMs)
-  }
-
-  /** Reads the clock, if there is one. */
+  /** Reads the clock, if there is one. What has no time left goes now, and not before. */
   tick(): void {
-    if (this.options.now !== undefined) this.advanceTo(this.options.now())
+    this.advanceTo(this.options.now?.() ?? this.#nowMs)
   }
 
   /** Sets the lifetime of a flow, from now on. No event says so. */

@@ -1,0 +1,18 @@
+/** The simulated kernel answers as it was recorded from a real one, or as we found it since. */
+import { assert, describe, it } from "@effect/vitest"
+import { fakeArm, outcomeOf } from "./Arms.ts"
+import { statements } from "./Statements.ts"
+
+describe("the simulated kernel conforms", () => {
+  it("and no two statements have the same name", () => {
+    assert.strictEqual(new Set(statements.map(({ name }) => name)).size, statements.length)
+  })
+
+  it.each(statements.map((statement) => [statement.name, statement] as const))(
+    "%s",
+    (_, statement) => {
+      const { log, summary } = outcomeOf(statement, fakeArm(statement.setting))
+      assert.strictEqual(summary, statement.expected, log.join("\n"))
+    }
+  )
+})

@@ -1,0 +1,5 @@
+/** All statements about kernels. */
+import { flowCreateStatements } from "./FlowCreateStatements.ts"
+import type { Statement } from "./Statement.ts"
+
+export const statements: ReadonlyArray<Statement> = [...flowCreateStatements]
