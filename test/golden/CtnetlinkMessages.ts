@@ -41,8 +41,9 @@ export interface Recording {
 
 const folder = new URL("./ctnetlink/", import.meta.url)
 
+/** Probes are of another schema: see test/conformance. */
 export const ctnetlinkRecordings: ReadonlyArray<Recording> = readdirSync(folder)
-  .filter((name) => name.endsWith(".json"))
+  .filter((name) => name.endsWith(".json") && name !== "probes.json")
   .sort()
   .map((name) => JSON.parse(readFileSync(new URL(name, folder), "utf8")) as Recording)
 
