@@ -21,6 +21,9 @@ import { Dice, hashText } from "./Dice.ts"
 /** More turns than that without any time passing: somebody runs in circles. */
 const turnsPerMomentMax = 2_000_000
 
+/** When tasks are shuffled, processes get the CPU up to so much later than they asked for. */
+const latenessMaxMs = 1.5
+
 interface Timer {
   readonly atMs: number
   readonly number: number
@@ -82,7 +85,10 @@ export class Livelock extends Error {
 
 export interface WorldOptions {
   readonly seed: string
-  /** Which of the waiting tasks is next: the oldest, or any. Default: the oldest. */
+  /**
+   * Which of the waiting tasks is next: the oldest, or any; then timers are a little late too.
+   * Default: the oldest.
+   */
   readonly scheduling?: "first in first out" | "shuffled"
   /** The wall clock at the start, in milliseconds since 1970. Default: November 2023. */
   readonly epochMs?: number
@@ -96,6 +102,7 @@ export class World {
   /** Timers that fired so far. */
   timersFired = 0
   readonly #order: Stream | undefined
+  readonly #lateness: Stream
   readonly #timers = new TimerHeap()
   #tasks: Array<Task> = []
   #tasksHead = 0
@@ -107,6 +114,7 @@ export class World {
   constructor(options: WorldOptions) {
     this.dice = new Dice(options.seed)
     this.epochMs = options.epochMs ?? 1_700_000_000_000
+    this.#lateness = this.dice.stream("lateness")
     this.#order = options.scheduling === "shuffled" ? this.dice.stream("turns") : undefined
   }
 
@@ -151,8 +159,11 @@ export class World {
 
   /** The same for a process: nothing happens if it is gone by then, or later if it is paused. */
   afterFor(process: Process | undefined, ms: number, run: () => void): () => void {
-    const atMs = this.#nowMs + Math.max(0, ms)
-    const timer: Timer = { atMs, number: this.#timerNumber++, run, process }
+    const number = this.#timerNumber++
+    const lateMs = process === undefined || this.#order === undefined
+      ? 0
+      : this.#lateness.at(number) * latenessMaxMs
+    const timer: Timer = { atMs: this.#nowMs + Math.max(0, ms) + lateMs, number, run, process }
     this.#timers.push(timer)
     if (process !== undefined) process.timersPending++
     return () => {
