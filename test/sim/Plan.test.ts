@@ -82,6 +82,7 @@ describe("a plan", () => {
     const problem = (changes: Partial<Plan>) => problemOf(calmPlan(changes))
     assert.isUndefined(problemOf(plan))
     assert.match(problem({ nodes: 3 })!, /multicast/)
+    assert.match(problem({ family: 6, mtuBytes: 576 })!, /1280 bytes, not 576/)
     assert.match(problem({ referencePeer: "C" })!, /only A, B/)
     assert.match(problem({ configuration: "Interface {interface1}" })!, /\{interface1\}/)
     assert.match(problem({ steps: [{ _tag: "Failover", atMs: 1, to: "D" }] })!, /names D/)

@@ -32,7 +32,7 @@ const through = Schema.optionalKey(Node)
 const traffic = { ...at, count, pair, through }
 
 /** What traffic can be made of. */
-export const flowKinds = ["tcp", "udp", "icmp", "sctp", "dccp", "udplite", "gre", "other"] as const
+export const flowKinds = ["tcp", "udp", "icmp", "sctp", "udplite", "gre", "other"] as const
 export type FlowKind = (typeof flowKinds)[number]
 
 /** Why a kernel refuses to create a flow; the numbers are those of Linux. */
@@ -392,10 +392,23 @@ const machinesIn = (step: Step): ReadonlyArray<MachineName> => {
   return names.filter((name) => name !== undefined)
 }
 
+/** Why there cannot be so many nodes, as a sentence; undefined when there can. */
+export const problemOfNodes = (nodes: number): string | undefined =>
+  nodes === 3
+    ? "three nodes need multicast links, which are not yet available: take 2, or 4 (two pairs)"
+    : nodes === 2 || nodes === 4
+    ? undefined
+    : `there cannot be ${nodes} nodes: take 2, or 4 (two pairs)`
+
+/** Linux has no IPv6 on interfaces with less. */
+const ipv6MtuMinBytes = 1_280
+
 /** Why the plan cannot be run, as a sentence; undefined when it can. */
 export const problemOf = (plan: Plan): string | undefined => {
-  if (plan.nodes === 3) {
-    return "three nodes need multicast links, which are not yet available: take 2, or 4 (two pairs)"
+  const nodesProblem = problemOfNodes(plan.nodes)
+  if (nodesProblem !== undefined) return nodesProblem
+  if (plan.family === 6 && plan.mtuBytes < ipv6MtuMinBytes) {
+    return `links over IPv6 need an MTU of ${ipv6MtuMinBytes} bytes, not ${plan.mtuBytes}`
   }
   const machines = machinesOf(plan)
   const { referencePeer } = plan
