@@ -1,4 +1,4 @@
-/** The simulated dedicated links: every fault, its keying, and the daemon's link layer over them. */
+/** The simulated dedicated links: every fault, its keying, the daemon's link layer over them. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -9,25 +9,26 @@
  *
  * Source: udp(7), ip(7), ipv6(7); specification, chapter "Wire protocol", sections 10 and 13.
  */
-import { parseIpv4, parseIpv6 } from "../../src/core/config/Address.ts"
 import type { DatagramHandle, DatagramOptions } from "../../src/layers/live/NativeAddon.ts"
 import type { DatagramPath, Loss, NetworkObserver, SentDatagram } from "./Datagram.ts"
 import { fragmentCount, losses, payloadMax, wireBytes } from "./Datagram.ts"
 import type { MachineName } from "./Machine.ts"
-import { linkAddress, linkInterface, machineNames, numberOf } from "./Machine.ts"
+import { machineNames, numberOf } from "./Machine.ts"
 import type { DirectionCounters, LinkFaults, Transit } from "./NetworkDirection.ts"
 import { Direction, noFaults } from "./NetworkDirection.ts"
 import { Capture } from "./Pcap.ts"
+import { linkOf, listenerFor, pathBack, pathBetween, placeOf } from "./SocketPlace.ts"
 import { VirtualSocket } from "./VirtualSocket.ts"
 import type { Process, World } from "./World.ts"
 
 export type { Loss, NetworkObserver, SentDatagram } from "./Datagram.ts"
 export type { DirectionCounters, LinkFaults } from "./NetworkDirection.ts"
 
-const [EAGAIN, ENODEV, EINVAL, EMSGSIZE, EADDRNOTAVAIL, ENETDOWN] = [11, 19, 22, 90, 99, 100]
+const [EAGAIN, ENODEV, EMSGSIZE, ENETDOWN] = [11, 19, 90, 100]
 const machineCount = machineNames.length
-/** Linux gives the ports from here to 60999 to senders that bind none. */
+/** Linux gives these ports to senders that bind none. */
 const ephemeralPortMin = 32_768
+const ephemeralPortCount = 28_232
 
 export interface NetworkOptions {
   readonly links: number
@@ -123,7 +124,10 @@ export class VirtualNetwork {
     process: Process,
     options: DatagramOptions
   ): DatagramHandle | number {
-    const place = this.#placeOf(machine, process, options)
+    const link = linkOf(options.interfaceName)
+    if (link < 0 || link >= this.linkCount) return -ENODEV
+    const sourcePort = ephemeralPortMin + this.#opened++ % ephemeralPortCount
+    const place = placeOf(machine, link, process, sourcePort, options)
     if (typeof place === "number") return place
     const socket = new VirtualSocket(this.#kernel, place)
     this.#end(place.link, machine).sockets.push(socket)
@@ -180,8 +184,8 @@ export class VirtualNetwork {
     const listener = sockets.findLast((socket) => !socket.place.process.isGone)
     const from = listener?.place.peer ?? machineNames.find((name) => name !== to)!
     const path = listener === undefined
-      ? this.#usualPath(link, from, to)
-      : pathBack(listener, addressOf(from, link, listener.place.options.family))
+      ? pathBetween(link, from, to)
+      : pathBack(listener.place, from)
     const datagram: SentDatagram = {
       id: this.#idNext++,
       link,
@@ -208,7 +212,7 @@ export class VirtualNetwork {
     return this.#direction(link, from, to).counters
   }
 
-  /** What the processes of a machine sent and read on a link, to compare with their own counters. */
+  /** What a machine's processes sent and read on a link, to compare with their own counters. */
   end(link: number, machine: MachineName): Readonly<EndCounters> {
     return this.#end(link, machine).counters
   }
@@ -383,42 +387,6 @@ export class VirtualNetwork {
     this.#capture.add({ atMs: this.#world.nowMs, path, bytes, mtuBytes: this.mtuBytes })
   }
 
-  #placeOf(machine: MachineName, process: Process, options: DatagramOptions) {
-    const { bindAddress, checksum, family, interfaceName, multicast, peerAddress, port } = options
-    const link = this.#links.findIndex((_, i) => linkInterface(i) === interfaceName)
-    if (link < 0) return -ENODEV
-    const own = addressOf(machine, link, family)
-    const bound = bindAddress === "" ? anyAddress(family) : parse(bindAddress, family)
-    const destination = parse(peerAddress, family)
-    if (bound === undefined || destination === undefined) return -EINVAL
-    if (!isSame(bound, own) && !isSame(bound, anyAddress(family))) return -EADDRNOTAVAIL
-    const path: DatagramPath = {
-      family,
-      source: own,
-      destination,
-      sourcePort: ephemeralPortMin + this.#opened++ % 28_232,
-      destinationPort: port,
-      hasChecksum: checksum || family === 6,
-      isMulticast: multicast
-    }
-    const isPeer = (name: MachineName) => isSame(addressOf(name, link, family), destination)
-    const peer = multicast ? undefined : machineNames.find(isPeer)
-    return { machine, link, process, peer, path, options }
-  }
-
-  /** Of what is injected where nobody listens. */
-  #usualPath(link: number, from: MachineName, to: MachineName): DatagramPath {
-    return {
-      family: 4,
-      source: addressOf(from, link, 4),
-      destination: addressOf(to, link, 4),
-      sourcePort: 32_767,
-      destinationPort: 0,
-      hasChecksum: true,
-      isMulticast: false
-    }
-  }
-
   #link(link: number): Link {
     const found = this.#links[link]
     if (found === undefined) throw new Error(`there is no link ${link}`)
@@ -457,39 +425,3 @@ const machineIndex = (name: MachineName): number => numberOf(name) - 1
 
 const lossOf = (refusal: number): Loss =>
   refusal === EMSGSIZE ? "too big" : refusal === ENETDOWN ? "link down" : "clogged"
-
-const parse = (text: string, family: 4 | 6): Uint8Array | undefined =>
-  family === 4 ? parseIpv4(text) : parseIpv6(text)
-
-const addressOf = (name: MachineName, link: number, family: 4 | 6): Uint8Array =>
-  parse(linkAddress(name, link, family), family)!
-
-const anyAddress = (family: 4 | 6): Uint8Array => new Uint8Array(family === 4 ? 4 : 16)
-
-const isSame = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.length === b.length && a.every((byte, i) => byte === b[i])
-
-/** The headers of what the listener's peer (or another member of its group) would send it. */
-const pathBack = (listener: VirtualSocket, from: Uint8Array): DatagramPath => {
-  const { options, path } = listener.place
-  return {
-    ...path,
-    source: from,
-    destination: options.multicast ? path.destination : path.source,
-    sourcePort: 32_767
-  }
-}
-
-/** The socket bound last wins, as in the kernel. */
-const listenerFor = (
-  sockets: ReadonlyArray<VirtualSocket>,
-  path: DatagramPath
-): VirtualSocket | undefined => {
-  for (let i = sockets.length - 1; i >= 0; i--) {
-    const { options, path: own, process } = sockets[i]!.place
-    if (process.isGone || options.port !== path.destinationPort) continue
-    if (own.family !== path.family || options.multicast !== path.isMulticast) continue
-    if (!path.isMulticast || isSame(own.destination, path.destination)) return sockets[i]
-  }
-  return undefined
-}

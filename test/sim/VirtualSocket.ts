@@ -7,10 +7,9 @@
  * memory it takes (allocations of powers of two), and refuses one when what is there already
  * exceeds the buffer.
  */
-import type { DatagramHandle, DatagramOptions } from "../../src/layers/live/NativeAddon.ts"
-import type { DatagramPath, SentDatagram } from "./Datagram.ts"
-import type { MachineName } from "./Machine.ts"
-import type { Process } from "./World.ts"
+import type { DatagramHandle } from "../../src/layers/live/NativeAddon.ts"
+import type { SentDatagram } from "./Datagram.ts"
+import type { SocketPlace } from "./SocketPlace.ts"
 
 const [EBADF, EAGAIN, EINVAL] = [9, 11, 22]
 /** Linux's usual `net.core.rmem_default` and `wmem_default`, in bytes. */
@@ -33,17 +32,6 @@ export interface SocketNetwork {
   transmit(socket: VirtualSocket, bytes: Uint8Array): number
   taken(socket: VirtualSocket, datagram: SentDatagram, copy: number, bytes: Uint8Array): void
   closed(socket: VirtualSocket): void
-}
-
-export interface SocketPlace {
-  readonly machine: MachineName
-  readonly link: number
-  readonly process: Process
-  /** Who has the peer's address; undefined for a group, and when nobody has it. */
-  readonly peer: MachineName | undefined
-  /** The headers of what it sends. */
-  readonly path: DatagramPath
-  readonly options: DatagramOptions
 }
 
 /** Hot. */
