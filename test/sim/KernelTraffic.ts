@@ -50,7 +50,23 @@ const udpTimeoutSeconds = 30
 const udpStreamTimeoutSeconds = 120
 const icmpTimeoutSeconds = 30
 const genericTimeoutSeconds = 600
+/** An SCTP association that is up: the default of kernels since 4.20. */
+const sctpTimeoutSeconds = 210
+const sctpEstablished = 4
 const windowScale = 10
+/** Flags of a direction of a TCP flow. */
+const [flagScale, flagsOfHandshake, flagLiberal] = [0x01, 0x03, 0x08]
+
+/** What a packet is, beyond its tuple. */
+export interface Segment {
+  /**
+   * TCP: data 60 000 bytes ahead of what the other end confirmed, as a bulk transfer sends it. The
+   * kernel lets it pass only if it knows the window scale, or is liberal.
+   */
+  readonly isFarAhead?: boolean
+  /** SCTP: the verification tag. */
+  readonly tag?: number
+}
 
 /** What became of a packet. */
 export interface PacketFate {
@@ -75,6 +91,21 @@ export const tupleOf = (l4: number, connection: Connection, type?: number): Kern
   b: type === undefined ? connection.dport ?? 0 : type << 8
 })
 
+/** The first packet as it leaves, if the rules get what they want. */
+export const translatedTuple = (
+  original: KernelTuple,
+  { dnat, snat }: Connection
+): KernelTuple => {
+  const ports = hasPorts(original.l4)
+  return {
+    ...original,
+    src: snat?.address === undefined ? original.src : hexOfAddress(snat.address),
+    dst: dnat?.address === undefined ? original.dst : hexOfAddress(dnat.address),
+    a: ports ? snat?.port ?? original.a : original.a,
+    b: ports ? dnat?.port ?? original.b : original.b
+  }
+}
+
 export class KernelTraffic {
   readonly #kernel: FakeKernel
 
@@ -94,10 +125,18 @@ export class KernelTraffic {
     const { tcp } = flow
     if (tcp === undefined) throw new Error("the flow is no TCP flow")
     const state = tcpStates.indexOf(name)
+    // The ends tell each other the window scale in the handshake. A flow that was made through
+    // ctnetlink keeps what the request said of it, and that it is liberal.
+    const isHandshake = tcp.state === 1 || tcp.state === 2
+    const kept = isHandshake ? flagLiberal : flagLiberal | flagsOfHandshake
+    const flags = tcpFlags[name] ?? tcp.flags
+    tcp.flags = [
+      (flags[0] & ~kept) | (tcp.flags[0] & kept),
+      (flags[1] & ~kept) | (tcp.flags[1] & kept)
+    ]
     tcp.state = state
-    tcp.flags = [...tcpFlags[name] ?? tcp.flags]
     if (state >= 2) {
-      tcp.scales = [windowScale, windowScale]
+      if (isHandshake) tcp.scales = [windowScale, windowScale]
       flow.status |= StatusBit.seenReply
     }
     if (state >= 3) flow.status |= StatusBit.assured
@@ -180,19 +219,41 @@ export class KernelTraffic {
     this.#kernel.changed(flow, { labels: true })
   }
 
+  /** The four-way handshake is over; both ends told their tags. */
+  establishSctp(flow: KernelFlow, tags: readonly [number, number]): void {
+    flow.sctp = { state: sctpEstablished, tags: [...tags] }
+    flow.status |= StatusBit.seenReply | StatusBit.assured
+    this.#kernel.setTimeout(flow, sctpTimeoutSeconds)
+    this.#kernel.changed(flow, { protoInfo: true })
+  }
+
   /**
    * A packet of a connection that ought to exist, as after a failover: what the rules see of it,
    * and how it is translated. TCP packets are data, not SYNs, and loose tracking is off.
    */
-  packet(tuple: KernelTuple, zone = 0): PacketFate {
+  packet(tuple: KernelTuple, zone = 0, segment: Segment = {}): PacketFate {
     const flow = this.#kernel.find(tuple, zone)
-    if (flow === undefined) return { state: tuple.l4 === 6 ? "invalid" : "new" }
-    if (flow.tcp?.state === 1) return { state: "invalid" }
+    if (flow === undefined) return { state: isStrict(tuple.l4) ? "invalid" : "new" }
     const isOriginal = isSameTuple(tuple, flow.original)
+    if (!isAccepted(flow, isOriginal, segment)) return { state: "invalid" }
     const isNew = isOriginal && (flow.status & StatusBit.seenReply) === 0
-    if (!isOriginal) flow.status |= StatusBit.seenReply
-    this.keepAlive(flow)
+    this.talk(flow, isOriginal)
     return { state: isNew ? "new" : "established", sent: sentBy(flow, isOriginal) }
+  }
+
+  /** What an accepted packet of a known flow changes. */
+  talk(flow: KernelFlow, isOriginal: boolean): void {
+    const { tcp } = flow
+    if (!isOriginal) this.answer(flow)
+    // The first packet of a flow that was committed before its handshake was over.
+    if (tcp !== undefined && (tcp.state === 0 || tcp.state === 2)) {
+      tcp.state = 3
+      flow.status |= StatusBit.assured
+      this.keepAlive(flow)
+      this.#kernel.changed(flow, { protoInfo: true })
+      return
+    }
+    this.keepAlive(flow)
   }
 
   #open(
@@ -202,14 +263,6 @@ export class KernelTraffic {
     protocol: Pick<KernelFlow, "tcp" | "sctp"> = {}
   ): KernelFlow | undefined {
     const { dnat, hasNatRules, helper, mark, master, snat, zone } = connection
-    const ports = hasPorts(original.l4)
-    const translated: KernelTuple = {
-      ...original,
-      src: snat?.address === undefined ? original.src : hexOfAddress(snat.address),
-      dst: dnat?.address === undefined ? original.dst : hexOfAddress(dnat.address),
-      a: ports ? snat?.port ?? original.a : original.a,
-      b: ports ? dnat?.port ?? original.b : original.b
-    }
     let status: number = StatusBit.confirmed
     if (snat !== undefined) status |= StatusBit.srcNat
     if (dnat !== undefined) status |= StatusBit.dstNat
@@ -219,7 +272,7 @@ export class KernelTraffic {
     return this.#kernel.add({
       family: connection.src.includes(":") ? 10 : 2,
       original,
-      reply: inverted(translated),
+      reply: inverted(translatedTuple(original, connection)),
       status,
       timeoutSeconds,
       ...protocol,
@@ -236,9 +289,29 @@ export class KernelTraffic {
       const isStream = (flow.status & StatusBit.assured) !== 0
       return isStream ? udpStreamTimeoutSeconds : udpTimeoutSeconds
     }
+    if (flow.sctp?.state === sctpEstablished) return sctpTimeoutSeconds
     const { b, l4 } = flow.original
     return icmpAnswer(l4, b >> 8) === undefined ? genericTimeoutSeconds : icmpTimeoutSeconds
   }
+}
+
+/** Packets that cannot open a connection. */
+const isStrict = (l4: number): boolean => l4 === 6 || l4 === 132
+
+/** The tracking of the protocol accepts it. */
+const isAccepted = (
+  { sctp, tcp }: KernelFlow,
+  isOriginal: boolean,
+  { isFarAhead = false, tag }: Segment
+): boolean => {
+  const direction = isOriginal ? 0 : 1
+  // A packet has the tag that the other end chose: the kernel keeps it by direction.
+  if (sctp !== undefined && tag !== undefined) return sctp.tags[direction] === tag
+  if (tcp === undefined) return true
+  if (tcp.state === 1) return false
+  const isLiberal = ((tcp.flags[0] & tcp.flags[1]) & flagLiberal) !== 0
+  if (!isFarAhead || isLiberal) return true
+  return (tcp.flags[0] & tcp.flags[1] & flagScale) !== 0 && tcp.scales[1 - direction]! > 0
 }
 
 /**

@@ -1,0 +1,569 @@
+/**
+ * The connections of the clients behind one pair of firewalls: opened, used and closed through
+ * whoever holds the virtual address. They know what must survive a failover.
+ *
+ * The ends of a connection know nothing of the firewalls: their packets go to the holder of the
+ * address and come out translated, or they do not come out. So nothing here survives by being
+ * remembered; flows are looked up in the kernel the packets go to. TCP tracking is strict: data of
+ * a connection that the kernel does not know is invalid, and sent again until it gets through or
+ * the ends give up. Anything else makes a new flow, as on a real firewall.
+ *
+ * Randomness is keyed: what connection n is depends on n alone.
+ */
+import type { Stream } from "./Dice.ts"
+import type { FakeKernel } from "./FakeKernel.ts"
+import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
+import { hasPorts, inverted, isSameTuple, keyOf, StatusBit, tcpStates } from "./KernelFlow.ts"
+import type { Connection } from "./KernelTraffic.ts"
+import { KernelTraffic, translatedTuple } from "./KernelTraffic.ts"
+import type { Machine, MachineName } from "./Machine.ts"
+import type { PacketVerdict, Snapshot, SurvivorReport } from "./Survivors.ts"
+import { checkSurvivors, flowIn, isEstablished, tryPackets } from "./Survivors.ts"
+import type { Phase, TrafficKind } from "./TrafficConnection.ts"
+import { TrafficConnection } from "./TrafficConnection.ts"
+import type { World } from "./World.ts"
+
+export interface TrafficOptions {
+  readonly world: World
+  /**
+   * Who holds the virtual address now, the first to hold first: `operator.holdersOf("A")`. Several
+   * in a split brain; connections of `openAt` then stay on their side, all others go to the first.
+   */
+  readonly holders: () => ReadonlyArray<Machine>
+  /** Name of the stream of throws. Default "traffic". */
+  readonly stream?: string
+  /** Number of the pair, from 0: pairs have clients and addresses of their own. */
+  readonly network?: number
+  /** The firewalls have rules that translate: all flows carry both DONE bits. */
+  readonly hasNatRules?: boolean
+  /** A rule sets labels, and the kernels have room for them: updates set some. */
+  readonly labels?: boolean
+  /** After so long without a packet that passes, the ends of a connection give up. */
+  readonly giveUpMs?: number
+}
+
+/** How many of what happened. Numbers only grow. */
+export interface TrafficCounters {
+  opened: number
+  /** No room in the kernel's table, or no port left to translate to. */
+  refused: number
+  /** Nobody held the address. */
+  unanswered: number
+  reopened: number
+  closed: number
+  reset: number
+  expired: number
+  updated: number
+  /** Packets that were invalid or met no firewall, and will be sent again. */
+  invalid: number
+  /** Flows that packets of known connections made anew. */
+  renewed: number
+  /** Translated ports that were given away under a connection which the kernel did not know. */
+  clashed: number
+  /** Connections whose ends gave up. */
+  lost: number
+}
+
+const giveUpDefaultMs = 60_000
+/** Attempts to find a free port or a connection that fits. */
+const triesMax = 128
+/** Ended connections that can be opened again. */
+const endedMax = 256
+
+export class Traffic {
+  readonly counters: TrafficCounters = {
+    opened: 0,
+    refused: 0,
+    unanswered: 0,
+    reopened: 0,
+    closed: 0,
+    reset: 0,
+    expired: 0,
+    updated: 0,
+    invalid: 0,
+    renewed: 0,
+    clashed: 0,
+    lost: 0
+  }
+  readonly #options: TrafficOptions
+  readonly #dice: Stream
+  readonly #picks: Stream
+  readonly #changes: Stream
+  readonly #alive: Array<TrafficConnection> = []
+  /** Living connections by the tuple of their answers: who has a translated port. */
+  readonly #byReply = new Map<string, TrafficConnection>()
+  readonly #ended: Array<TrafficConnection> = []
+  readonly #drivers = new WeakMap<FakeKernel, KernelTraffic>()
+  /** Number of the next connection. */
+  #next = 0
+
+  constructor(options: TrafficOptions) {
+    const { stream = "traffic", world } = options
+    this.#options = options
+    this.#dice = world.dice.stream(stream)
+    this.#picks = world.dice.stream(`${stream}/picks`)
+    this.#changes = world.dice.stream(`${stream}/changes`)
+  }
+
+  /** The connections whose ends still want them. */
+  get alive(): ReadonlyArray<TrafficConnection> {
+    return this.#alive
+  }
+
+  // ------------------------------------------------------------------------------ opening
+
+  /** Opens so many connections through whoever holds the address. */
+  open(
+    count: number,
+    kind: TrafficKind,
+    isTranslated = false,
+    family: 4 | 6 = 4,
+    zone = 0
+  ): void {
+    const machine = this.#options.holders()[0]
+    for (let i = 0; i < count; i++) {
+      this.#openOne(machine, undefined, kind, isTranslated, family, zone)
+    }
+  }
+
+  /** The same on one side of a split brain, where they stay as long as it holds the address. */
+  openAt(
+    machine: Machine,
+    count: number,
+    kind: TrafficKind,
+    isTranslated = false,
+    family: 4 | 6 = 4,
+    zone = 0
+  ): void {
+    for (let i = 0; i < count; i++) {
+      this.#openOne(machine, machine.name, kind, isTranslated, family, zone)
+    }
+  }
+
+  /**
+   * Clients open so many of the ended connections again, with the same tuples: a new generation.
+   * Those go first that ended last. What is left of the former generation in TIME_WAIT or CLOSE
+   * makes room, as for any SYN; a flow in any other state is in the way, and nothing is opened.
+   */
+  reopen(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const connection = this.#ended.pop()
+      if (connection === undefined) return
+      const machine = this.#machineOf(connection, this.#options.holders())
+      if (machine === undefined) continue
+      const old = machine.kernel.find(connection.original, connection.zone)
+      if (old !== undefined) {
+        if (old.tcp === undefined || old.tcp.state < 7) continue
+        machine.kernel.remove(old)
+      }
+      this.counters.reopened++
+      connection.startAgain()
+      this.#begin(connection, machine)
+    }
+  }
+
+  #openOne(
+    machine: Machine | undefined,
+    pinnedTo: MachineName | undefined,
+    kind: TrafficKind,
+    isTranslated: boolean,
+    family: 4 | 6,
+    zone: number
+  ): void {
+    const { hasNatRules = false, network = 0 } = this.#options
+    const options = { kind, isTranslated, family, zone, network, hasNatRules }
+    const connection = new TrafficConnection(this.#next++, options, this.#dice)
+    connection.pinnedTo = pinnedTo
+    this.#begin(connection, machine)
+    if (!connection.hasData(this.#dice)) return
+    const data = new TrafficConnection(this.#next++, options, this.#dice, connection)
+    data.pinnedTo = pinnedTo
+    this.#begin(data, machine)
+  }
+
+  #begin(connection: TrafficConnection, machine: Machine | undefined): void {
+    if (machine === undefined || machine.state === "off") {
+      this.counters.unanswered++
+      connection.phase = "refused"
+      return
+    }
+    if (this.#track(connection, machine) === undefined) {
+      this.counters.refused++
+      connection.phase = "refused"
+      return
+    }
+    this.counters.opened++
+    connection.slot = this.#alive.length
+    this.#alive.push(connection)
+    this.#greet(connection, machine.kernel)
+  }
+
+  /** The first packet: the kernel makes a flow of it, or cannot. */
+  #track(connection: TrafficConnection, machine: Machine): KernelFlow | undefined {
+    const { kernel } = machine
+    const rules = this.#translated(connection, kernel)
+    if (rules === undefined) return undefined
+    const driver = this.#driver(kernel)
+    const flow = startOf(driver, connection, rules)
+    if (flow === undefined) return undefined
+    connection.kernel = kernel
+    connection.flow = flow
+    this.#setReply(connection, flow.reply)
+    return flow
+  }
+
+  /** The handshake, as far as it gets on its own. */
+  #greet(connection: TrafficConnection, kernel: FakeKernel): void {
+    const { eagerness, flow, l4, mark, tags } = connection
+    if (flow === undefined) return
+    const driver = this.#driver(kernel)
+    connection.isAnswered ||= eagerness !== "silent"
+    if (connection.isAnswered) {
+      if (l4 === 6) {
+        driver.advanceTcp(flow, "SYN_RECV")
+        if (eagerness === "established") driver.advanceTcp(flow, "ESTABLISHED")
+      } else if (l4 === 132) driver.establishSctp(flow, tags)
+      else if (l4 === 17 && eagerness === "established") driver.assure(flow)
+      else driver.answer(flow)
+    }
+    if (mark !== 0) driver.setMark(flow, mark)
+  }
+
+  /** The rules with a source port that is free on this kernel; undefined when there is none. */
+  #translated(connection: TrafficConnection, kernel: FakeKernel): Connection | undefined {
+    const { l4, original, wanted, zone } = connection
+    const master = connection.master === undefined
+      ? undefined
+      : this.#lookUp(connection.master, kernel)
+    const rules = master === undefined ? wanted : { ...wanted, master }
+    if (wanted.snat === undefined || !hasPorts(l4)) return rules
+    const sent = translatedTuple(original, wanted)
+    let port = sent.a
+    for (let i = 0; i < triesMax; i++) {
+      if (kernel.find(inverted({ ...sent, a: port }), zone) === undefined) {
+        return { ...rules, snat: { ...wanted.snat, port } }
+      }
+      port = 1_024 + (connection.firstPort(this.#dice) - 1_024 + i * 7) % 64_512
+    }
+    return undefined
+  }
+
+  #setReply(connection: TrafficConnection, reply: KernelTuple): void {
+    this.#forgetReply(connection)
+    connection.reply = reply
+    const key = keyOf(reply, connection.zone)
+    const former = this.#byReply.get(key)
+    // The kernel knew nothing of the one who has it: after a failover, or in a split brain.
+    if (former !== undefined && former !== connection) {
+      former.clashedMs = connection.clashedMs = this.#options.world.nowMs
+      this.counters.clashed++
+    }
+    this.#byReply.set(key, connection)
+  }
+
+  #forgetReply(connection: TrafficConnection): void {
+    if (connection.reply === undefined) return
+    const key = keyOf(connection.reply, connection.zone)
+    if (this.#byReply.get(key) === connection) this.#byReply.delete(key)
+  }
+
+  // ------------------------------------------------------------------------------- using
+
+  /**
+   * So many connections go on in their lives: the next state, an answer, a mark, a label. Nothing
+   * of those whose packets do not get through at the moment.
+   */
+  update(count: number): void {
+    const holders = this.#options.holders()
+    for (let i = 0; i < count; i++) {
+      const connection = this.#pick(() => true)
+      if (connection === undefined) return
+      const flow = this.#flowOf(connection, holders)
+      if (flow === undefined) continue
+      this.counters.updated++
+      this.#change(connection, flow)
+    }
+  }
+
+  #change(connection: TrafficConnection, flow: KernelFlow): void {
+    const driver = this.#driver(connection.kernel!)
+    const number = this.counters.updated
+    const choice = this.#changes.at(number)
+    const { l4 } = connection
+    connection.isAnswered = true
+    if (l4 === 6 && flow.tcp !== undefined) {
+      const state = tcpStates[flow.tcp.state]
+      if (state === "SYN_SENT") driver.advanceTcp(flow, "SYN_RECV")
+      else if (state === "SYN_RECV" || state === "NONE") driver.talk(flow, true)
+      else if (connection.phase === "closing") this.#closeFurther(connection, flow)
+      else if (choice < 0.2) {
+        connection.phase = "closing"
+        driver.advanceTcp(flow, "FIN_WAIT")
+      } else this.#decorate(flow, driver, choice, number)
+      return
+    }
+    const isAnswered = (flow.status & StatusBit.seenReply) !== 0
+    const isAssured = (flow.status & StatusBit.assured) !== 0
+    if (l4 === 132 && !isAnswered) driver.establishSctp(flow, connection.tags)
+    else if (!isAnswered) driver.answer(flow)
+    else if (l4 === 17 && !isAssured) driver.assure(flow)
+    else this.#decorate(flow, driver, choice, number)
+  }
+
+  #closeFurther(connection: TrafficConnection, flow: KernelFlow): void {
+    const driver = this.#driver(connection.kernel!)
+    const state = tcpStates[flow.tcp!.state]
+    if (state === "FIN_WAIT") driver.advanceTcp(flow, "CLOSE_WAIT")
+    else if (state === "CLOSE_WAIT") driver.advanceTcp(flow, "LAST_ACK")
+    else {
+      driver.advanceTcp(flow, "TIME_WAIT")
+      this.counters.closed++
+      this.#end(connection, "closed")
+    }
+  }
+
+  #decorate(flow: KernelFlow, driver: KernelTraffic, choice: number, number: number): void {
+    const room = this.#options.labels === true && flow.labels !== undefined
+    if (room && choice < 0.6) driver.setLabel(flow, number % 128)
+    else driver.setMark(flow, 1 + (number * 7) % 60_000)
+  }
+
+  /**
+   * A packet of every established connection in both directions, as they come all the time: call
+   * it every few seconds. Timeouts start anew; UDP becomes assured. Where the kernel knows nothing
+   * of the connection, TCP and SCTP try again later and others make a new flow.
+   */
+  beat(): void {
+    const { giveUpMs = giveUpDefaultMs, world } = this.#options
+    const holders = this.#options.holders()
+    // Backwards, as those that end leave the list.
+    for (let i = this.#alive.length - 1; i >= 0; i--) {
+      const connection = this.#alive[i]!
+      const flow = this.#flowOf(connection, holders)
+      if (flow !== undefined && flow.tcp?.state !== 1) {
+        connection.unheardSinceMs = undefined
+        if (connection.phase === "open") this.#talk(connection, flow)
+        continue
+      }
+      const machine = this.#machineOf(connection, holders)
+      if (flow === undefined && machine !== undefined && !isStrict(connection)) {
+        if (this.#renew(connection, machine)) continue
+      }
+      // A SYN that nobody answers is no lost connection.
+      if (flow !== undefined && !connection.isAnswered) continue
+      this.counters.invalid++
+      connection.unheardSinceMs ??= world.nowMs
+      if (world.nowMs - connection.unheardSinceMs >= giveUpMs) {
+        this.counters.lost++
+        this.#end(connection, "lost")
+      }
+    }
+  }
+
+  #talk(connection: TrafficConnection, flow: KernelFlow): void {
+    const driver = this.#driver(connection.kernel!)
+    // The commit put the former entry in the place of the one that was made anew.
+    if (connection.renewedMs !== undefined && connection.reply !== flow.reply) {
+      this.#setReply(connection, flow.reply)
+    }
+    driver.talk(flow, true)
+    if ((flow.status & StatusBit.seenReply) === 0) return
+    const isAssured = (flow.status & StatusBit.assured) !== 0
+    if (connection.l4 === 17 && !isAssured) driver.assure(flow)
+  }
+
+  #renew(connection: TrafficConnection, machine: Machine): boolean {
+    if (this.#track(connection, machine) === undefined) return false
+    this.counters.renewed++
+    connection.renewedMs = this.#options.world.nowMs
+    this.#greet(connection, machine.kernel)
+    return true
+  }
+
+  // ------------------------------------------------------------------------------ ending
+
+  /** So many connections are over: TCP says goodbye, the others fall silent. */
+  close(count: number): void {
+    const holders = this.#options.holders()
+    for (let i = 0; i < count; i++) {
+      const connection = this.#pick(() => true)
+      if (connection === undefined) return
+      const flow = this.#flowOf(connection, holders)
+      if (flow?.tcp !== undefined) {
+        const driver = this.#driver(connection.kernel!)
+        // A client that gives up before the answer says nothing.
+        if (flow.tcp.state !== 1) this.#closeAll(driver, flow)
+      }
+      this.counters.closed++
+      this.#end(connection, "closed")
+    }
+  }
+
+  #closeAll(driver: KernelTraffic, flow: KernelFlow): void {
+    for (const state of ["FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT"] as const) {
+      if (tcpStates.indexOf(state) > flow.tcp!.state) driver.advanceTcp(flow, state)
+    }
+  }
+
+  /** So many TCP connections are torn down by one of their ends. */
+  reset(count: number): void {
+    const holders = this.#options.holders()
+    for (let i = 0; i < count; i++) {
+      const connection = this.#pick(({ l4 }) => l4 === 6)
+      if (connection === undefined) return
+      const flow = this.#flowOf(connection, holders)
+      if (flow !== undefined) this.#driver(connection.kernel!).resetTcp(flow)
+      this.counters.reset++
+      this.#end(connection, "reset")
+    }
+  }
+
+  /** So many connections are silent until their flows are gone. */
+  expire(count: number): void {
+    const holders = this.#options.holders()
+    for (let i = 0; i < count; i++) {
+      const connection = this.#pick(() => true)
+      if (connection === undefined) return
+      const flow = this.#flowOf(connection, holders)
+      if (flow !== undefined) connection.kernel!.remove(flow)
+      this.counters.expired++
+      this.#end(connection, "expired")
+    }
+  }
+
+  #end(connection: TrafficConnection, phase: Phase): void {
+    connection.phase = phase
+    this.#forgetReply(connection)
+    const last = this.#alive.pop()!
+    if (last !== connection) {
+      this.#alive[connection.slot] = last
+      last.slot = connection.slot
+    }
+    connection.slot = -1
+    connection.flow = undefined
+    connection.kernel = undefined
+    if (phase === "lost") return
+    if (this.#ended.length >= endedMax) this.#ended.splice(0, endedMax / 2)
+    this.#ended.push(connection)
+  }
+
+  // ----------------------------------------------------------------------------- judging
+
+  /** One packet in each direction of every living connection: what became of it. */
+  tryPackets(): ReadonlyArray<PacketVerdict> {
+    const holders = this.#options.holders()
+    return this.#alive.map((connection) => this.#try(connection, holders))
+  }
+
+  /**
+   * What must survive a failover that begins now: the connections that are established where
+   * their packets go, and replicated. The caller knows the latter: the daemon of the machine that
+   * becomes primary has the flow (`connection.original`, `connection.reply`, `zone`) in its
+   * external cache, as established, and of this generation. Sends no packets.
+   */
+  snapshotReplicated(isReplicated: (connection: TrafficConnection) => boolean): Snapshot {
+    const holders = this.#options.holders()
+    const remembered: Array<{ connection: TrafficConnection; generation: number }> = []
+    for (const connection of this.#alive) {
+      const machine = this.#machineOf(connection, holders)
+      if (connection.phase !== "open" || machine === undefined) continue
+      const flow = flowIn(connection, machine.kernel)
+      if (flow === undefined || !isEstablished(flow) || !isReplicated(connection)) continue
+      remembered.push({ connection, generation: connection.generation })
+    }
+    return { atMs: this.#options.world.nowMs, remembered, commitEndedMs: undefined }
+  }
+
+  /**
+   * Who survived. Call it when the commit is over, at once: committed entries may have seconds to
+   * live. Later, set `snapshot.commitEndedMs`, and let packets flow (`beat`) in between.
+   * `isRefused`: the kernel refused the entry, for lack of room or because a test told it to.
+   */
+  checkSurvivors(
+    snapshot: Snapshot,
+    isRefused: (connection: TrafficConnection) => boolean = () => false
+  ): SurvivorReport {
+    const holders = this.#options.holders()
+    return checkSurvivors(snapshot, (connection) => this.#try(connection, holders), isRefused)
+  }
+
+  /** Its flow where its packets go now, whatever its translation. */
+  flow(connection: TrafficConnection): KernelFlow | undefined {
+    return this.#flowOf(connection, this.#options.holders())
+  }
+
+  #try(connection: TrafficConnection, holders: ReadonlyArray<Machine>): PacketVerdict {
+    return tryPackets(connection, this.#machineOf(connection, holders), this.#driver)
+  }
+
+  // ----------------------------------------------------------------------------- inside
+
+  readonly #driver = (kernel: FakeKernel): KernelTraffic => {
+    let driver = this.#drivers.get(kernel)
+    if (driver === undefined) {
+      driver = new KernelTraffic(kernel)
+      this.#drivers.set(kernel, driver)
+    }
+    return driver
+  }
+
+  #machineOf(
+    { pinnedTo }: TrafficConnection,
+    holders: ReadonlyArray<Machine>
+  ): Machine | undefined {
+    if (pinnedTo === undefined || holders.length < 2) return holders[0]
+    return holders.find(({ name }) => name === pinnedTo) ?? holders[0]
+  }
+
+  #flowOf(
+    connection: TrafficConnection,
+    holders: ReadonlyArray<Machine>
+  ): KernelFlow | undefined {
+    const machine = this.#machineOf(connection, holders)
+    return machine === undefined ? undefined : this.#lookUp(connection, machine.kernel)
+  }
+
+  #lookUp(connection: TrafficConnection, kernel: FakeKernel): KernelFlow | undefined {
+    const known = connection.flow
+    if (known !== undefined && connection.kernel === kernel && !known.isGone) return known
+    const { original, zone } = connection
+    const flow = kernel.find(original, zone)
+    if (flow === undefined || !isSameTuple(flow.original, original)) return undefined
+    connection.kernel = kernel
+    connection.flow = flow
+    return flow
+  }
+
+  /** One of the living that fits; undefined when none was found in a while. */
+  #pick(fits: (connection: TrafficConnection) => boolean): TrafficConnection | undefined {
+    for (let i = 0; i < triesMax && this.#alive.length > 0; i++) {
+      const at = Math.floor(this.#picks.next() * this.#alive.length)
+      const connection = this.#alive[at]!
+      if (fits(connection)) return connection
+    }
+    return undefined
+  }
+}
+
+const startOf = (
+  driver: KernelTraffic,
+  { kind, l4 }: TrafficConnection,
+  rules: Connection
+): KernelFlow | undefined => {
+  switch (kind) {
+    case "tcp":
+    case "ftp":
+      return driver.openTcp(rules)
+    case "udp":
+      return driver.openUdp(rules)
+    case "icmp":
+      return driver.openIcmp(rules)
+    case "sctp":
+    case "gre":
+    case "udplite":
+      return driver.openOther(l4, rules)
+  }
+}
+
+/** Its packets cannot make a flow in the middle of the connection. */
+const isStrict = ({ l4 }: TrafficConnection): boolean => l4 === 6 || l4 === 132

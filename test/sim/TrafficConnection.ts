@@ -1,0 +1,224 @@
+/**
+ * A connection of the simulated traffic, as its two ends know it: which packets they send, how
+ * those are translated, and how far it got. What a kernel thinks of it is looked up.
+ *
+ * Everything about connection number n is decided by its number: addresses, ports, translation,
+ * how far the handshake gets. No two connections have the same tuple, unless one is opened again
+ * on purpose.
+ */
+import type { Stream } from "./Dice.ts"
+import type { FakeKernel } from "./FakeKernel.ts"
+import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
+import { inverted } from "./KernelFlow.ts"
+import type { Connection } from "./KernelTraffic.ts"
+import { tupleOf } from "./KernelTraffic.ts"
+import type { MachineName } from "./Machine.ts"
+
+/** `ftp`: a control connection with a helper, and in half of the cases a data connection. */
+export const trafficKinds = ["tcp", "udp", "icmp", "sctp", "gre", "udplite", "ftp"] as const
+export type TrafficKind = (typeof trafficKinds)[number]
+
+export const protocolOf = (kind: TrafficKind, family: 4 | 6): number => {
+  switch (kind) {
+    case "tcp":
+    case "ftp":
+      return 6
+    case "udp":
+      return 17
+    case "icmp":
+      return family === 4 ? 1 : 58
+    case "sctp":
+      return 132
+    case "gre":
+      return 47
+    case "udplite":
+      return 136
+  }
+}
+
+export interface ConnectionOptions {
+  readonly kind: TrafficKind
+  readonly isTranslated: boolean
+  readonly family: 4 | 6
+  readonly zone: number
+  /** Separates the pairs of a cluster. From 0. */
+  readonly network: number
+  readonly hasNatRules: boolean
+}
+
+/**
+ * open: in use. closing: one side said goodbye. closed, reset, expired: over, by a decision of the
+ * ends. refused: no kernel ever tracked it. lost: its packets were invalid for so long that its
+ * ends gave up.
+ */
+export type Phase = "open" | "closing" | "closed" | "reset" | "expired" | "refused" | "lost"
+
+/** How far its handshake gets on its own. */
+export type Eagerness = "silent" | "answered" | "established"
+
+/** Throws per connection: one number of the stream each. */
+const throwsMax = 16
+const Throw = { server: 0, port: 1, nat: 2, eager: 3, mark: 4, tag: 5, data: 6, snat: 7 } as const
+
+const clientsMax = 40
+const serverPorts = [80, 443, 22, 8_080, 5_432] as const
+
+export class TrafficConnection {
+  readonly index: number
+  readonly kind: TrafficKind
+  readonly family: 4 | 6
+  readonly isTranslated: boolean
+  readonly zone: number
+  readonly l4: number
+  /** The first packet as it arrives at the firewall. */
+  readonly original: KernelTuple
+  /** What the rules of the firewall say about it; the ports of a translation may be others. */
+  readonly wanted: Connection
+  readonly eagerness: Eagerness
+  /** 0 when no rule marks it. */
+  readonly mark: number
+  /** Verification tags of SCTP, by direction. */
+  readonly tags: readonly [number, number]
+  /** The connection that announced it. */
+  readonly master: TrafficConnection | undefined
+  phase: Phase = "open"
+  /** Counts how often clients opened it again. */
+  generation = 0
+  /** The other end has answered, ever. */
+  isAnswered = false
+  /** An answer as it arrives at the firewall: the translation. Set when it is first tracked. */
+  reply: KernelTuple | undefined
+  /** Its packets go there, as long as that machine has the address; else to whoever has it. */
+  pinnedTo: MachineName | undefined
+  /** When the ends started to talk after a kernel had forgotten it; a new flow was made. */
+  renewedMs: number | undefined
+  /** When another connection got its translated port on a kernel that did not know this one. */
+  clashedMs: number | undefined
+  /** Since when its packets are invalid, in milliseconds; undefined while they pass. */
+  unheardSinceMs: number | undefined
+  /** Position in the traffic's list of living connections. */
+  slot = -1
+  /** Where it was tracked last: saves the look-up. */
+  kernel: FakeKernel | undefined
+  flow: KernelFlow | undefined
+
+  constructor(
+    index: number,
+    options: ConnectionOptions,
+    stream: Stream,
+    master?: TrafficConnection
+  ) {
+    const { family, isTranslated, kind, zone } = options
+    const dice = (what: number) => stream.at(index * throwsMax + what)
+    this.index = index
+    this.kind = kind
+    this.family = family
+    this.isTranslated = isTranslated
+    this.zone = zone
+    this.l4 = protocolOf(kind, family)
+    this.master = master
+    const eager = dice(Throw.eager)
+    this.eagerness = master !== undefined || kind === "ftp"
+      ? "established"
+      : eager < 0.06
+      ? "silent"
+      : eager < 0.2
+      ? "answered"
+      : "established"
+    this.mark = dice(Throw.mark) < 0.2 ? 1 + Math.floor(dice(Throw.mark) * 5_000) : 0
+    const tag = Math.floor(dice(Throw.tag) * 0xffff_ffff)
+    this.tags = [(tag ^ 0x5a5a_5a5a) >>> 0 || 1, tag >>> 0 || 1]
+    this.wanted = master === undefined
+      ? wantedOf(index, this.l4, options, dice)
+      : dataOf(index, master)
+    this.original = tupleOf(this.l4, this.wanted, queryOf(this.l4))
+  }
+
+  /** Whether an active connection follows this control connection. */
+  hasData(stream: Stream): boolean {
+    return this.kind === "ftp" && stream.at(this.index * throwsMax + Throw.data) < 0.5
+  }
+
+  /** Where the search for a free port starts. */
+  firstPort(stream: Stream): number {
+    return 1_024 + Math.floor(stream.at(this.index * throwsMax + Throw.snat) * 64_512)
+  }
+
+  /** A client opens it again. */
+  startAgain(): void {
+    this.generation++
+    this.phase = "open"
+    this.isAnswered = false
+    this.reply = undefined
+    this.renewedMs = this.clashedMs = this.unheardSinceMs = undefined
+  }
+
+  /** The ends still want it. */
+  get isAlive(): boolean {
+    return this.phase === "open" || this.phase === "closing"
+  }
+
+  /** The first packet as it leaves the firewall; undefined when it was never tracked. */
+  get sent(): KernelTuple | undefined {
+    return this.reply === undefined ? undefined : inverted(this.reply)
+  }
+
+  /** For people: `tcp 10.1.0.10:1024 > 192.0.2.1:80 number 0`. */
+  get name(): string {
+    const { dport, dst, sport, src } = this.wanted
+    const nat = this.isTranslated ? " translated" : ""
+    const zone = this.zone === 0 ? "" : ` zone ${this.zone}`
+    return `${this.kind} ${src}:${sport} > ${dst}:${dport ?? 0}${nat}${zone} number ${this.index}`
+  }
+}
+
+/** The type of an ICMP query, which takes the place of a port. */
+const queryOf = (l4: number): number | undefined => l4 === 1 ? 8 : l4 === 58 ? 128 : undefined
+
+const wantedOf = (
+  index: number,
+  l4: number,
+  { family, hasNatRules, isTranslated, kind, network, zone }: ConnectionOptions,
+  dice: (what: number) => number
+): Connection => {
+  const isV4 = family === 4
+  const client = 10 + index % clientsMax
+  const host = 1 + Math.floor(dice(Throw.server) * 8)
+  const src = isV4 ? `10.${1 + network}.0.${client}` : `fd00:${1 + network}::${client}`
+  const server = isV4 ? `192.0.2.${host}` : `2001:db8:2::${host}`
+  const virtual = isV4 ? `203.0.113.${1 + network}` : `2001:db8:113::${1 + network}`
+  const inner = isV4 ? `10.9.${network}.${host}` : `fd00:9:${network}::${host}`
+  const gateway = isV4 ? `10.9.${network}.254` : `fd00:9:${network}::254`
+  const hasPorts = l4 === 6 || l4 === 17 || l4 === 132 || l4 === 136
+  const port = kind === "ftp"
+    ? 21
+    : serverPorts[Math.floor(dice(Throw.port) * serverPorts.length)]!
+  const nat = dice(Throw.nat)
+  const toSrc = isTranslated && nat < 0.8
+  const toDst = isTranslated && nat >= 0.6
+  return {
+    src,
+    dst: toDst ? virtual : server,
+    // Without ports to translate, the number alone tells connections of different clients apart.
+    sport: hasPorts ? 1_024 + Math.floor(index / clientsMax) % 64_512 : 1 + index % 65_535,
+    ...(hasPorts ? { dport: port } : {}),
+    ...(toSrc ? { snat: { address: toDst ? gateway : virtual } } : {}),
+    ...(toDst ? { dnat: { address: inner, ...(hasPorts ? { port: port + 8_000 } : {}) } } : {}),
+    ...(hasNatRules || isTranslated ? { hasNatRules: true } : {}),
+    ...(zone === 0 ? {} : { zone }),
+    ...(kind === "ftp" ? { helper: "ftp" } : {})
+  }
+}
+
+/** From the client of the control connection to a high port of the server, translated alike. */
+const dataOf = (index: number, { wanted }: TrafficConnection): Connection => {
+  const { dnat, helper: _, snat, ...rest } = wanted
+  const port = 30_000 + index % 30_000
+  return {
+    ...rest,
+    sport: 1_024 + Math.floor(index / clientsMax) % 64_512,
+    dport: port,
+    ...(snat === undefined ? {} : { snat }),
+    ...(dnat?.address === undefined ? {} : { dnat: { address: dnat.address, port } })
+  }
+}
