@@ -138,19 +138,43 @@ export const namesOf = (message: Nlmsg): string => {
 export const errnoOf = ({ bytes }: Nlmsg): number =>
   -new DataView(bytes.buffer, bytes.byteOffset).getInt32(16, true)
 
+/** What follows the errno: the request, whole or only its header, and what is said of the error. */
+const echoText = (bytes: Uint8Array, flags: number): string => {
+  const echo = bytes.slice(20)
+  const view = new DataView(echo.buffer)
+  const isCapped = (flags & 0x100) !== 0
+  const end = isCapped ? 16 : (view.getUint32(0, true) + 3) & ~3
+  const told = (flags & 0x200) === 0 ? "" : ` ${nestText(echo.subarray(end))}`
+  if (isCapped || end <= 20) return hex(echo.subarray(0, end)) + told
+  const names = view.getUint16(4, true) >> 8 === 2 ? expectationNames : flowNames
+  for (const { type, value } of nlattrsIn(echo.subarray(20, end))) {
+    if (names[type] === "ID") value.fill(0)
+  }
+  return hex(echo.subarray(0, end)) + told
+}
+
+const statistics = 0x0105
+const cpuStatistics = [0x0104, 0x0103]
+
 /** What a message says: all of it. `portIds` are written as "us". */
 export const textOf = (message: Nlmsg, us: number): string => {
   const { bytes, flags, pid, seq, type } = message
   const head = `0x${type.toString(16)}/0x${flags.toString(16)} seq ${seq} pid ${
     pid === us ? "us" : pid
   }`
-  if (type === 2) {
-    // The request is echoed with the port id that the kernel gave it, or not at all.
-    const echo = Uint8Array.from(bytes.subarray(20))
-    return `${head} errno ${errnoOf(message)}: ${hex(echo)}`
-  }
+  if (type === 2) return `${head} errno ${errnoOf(message)}: ${echoText(bytes, flags)}`
   if (type === 3) return `${head} done ${hex(bytes.subarray(16))}`
+  const attributes = attributesOf(message)
+  if (cpuStatistics.includes(type)) {
+    // How often what happened, and on which processor, is chance.
+    const sizes = attributes.map((one) => `${one.type}[${one.value.length}]`)
+    return `${head} family ${bytes[16]}: ${sizes.join(" ")}`
+  }
+  if (type === statistics) {
+    const [entries, most] = attributes
+    return `${head}: ${entries!.type}=${hex(entries!.value)} ${most!.type}[${most!.value.length}]`
+  }
   const names = type >> 8 === 2 ? expectationNames : flowNames
-  const texts = attributesOf(message).map((attribute) => attributeText(names, attribute))
+  const texts = attributes.map((attribute) => attributeText(names, attribute))
   return `${head} family ${bytes[16]} res ${hex(bytes.subarray(18, 20))}: ${texts.join(" ")}`
 }

@@ -2,7 +2,7 @@
  * What a real kernel (6.18) answered to the recorded probes: what statements of that name expect.
  */
 import { readFileSync } from "node:fs"
-import type { Bench } from "./Bench.ts"
+import type { Bench, Dumped } from "./Bench.ts"
 import type { Setting, Statement } from "./Statement.ts"
 
 interface RecordedProbe {
@@ -33,5 +33,23 @@ export const probe = (
 ): Statement => {
   const recorded = probes.find((one) => one.section === section && one.probe === name)
   if (recorded === undefined) throw new Error(`no probe is called ${name}`)
-  return { name: `${section}: ${name}`, setting, expected: recorded.answer, run }
+  return { name: `${section}: ${name}`, setting, expected: sorted(recorded.answer), run }
+}
+
+/** The entries of a dump: a kernel has them in the order of its hash, which is chance. */
+const sorted = (answer: string): string =>
+  answer.replace(
+    /entries \[(.*?)\]/,
+    (_, entries: string) => `entries [${entries.split(", ").sort().join(", ")}]`
+  )
+
+const entriesListedMax = 8
+
+/** A dump in the words of the probes. */
+export const dumpText = ({ end, entries, flags }: Dumped): string => {
+  const list = entries.length > entriesListedMax
+    ? ""
+    : `[${entries.map((entry) => `'${entry}'`).join(", ")}]`
+  const all = flags.map((word) => `'0x${word.toString(16)}'`).join(", ")
+  return `${entries.length} entries ${list}; end ${end}; flags [${all}]`
 }

@@ -1,6 +1,15 @@
 /** All statements about kernels. */
+import { flowChangeStatements } from "./FlowChangeStatements.ts"
 import { flowCreateStatements } from "./FlowCreateStatements.ts"
+import { flowDeleteStatements } from "./FlowDeleteStatements.ts"
+import { flowDumpStatements } from "./FlowDumpStatements.ts"
 import { flowMakeStatements } from "./FlowMakeStatements.ts"
 import type { Statement } from "./Statement.ts"
 
-export const statements: ReadonlyArray<Statement> = [...flowCreateStatements, ...flowMakeStatements]
+export const statements: ReadonlyArray<Statement> = [
+  ...flowCreateStatements,
+  ...flowMakeStatements,
+  ...flowChangeStatements,
+  ...flowDeleteStatements,
+  ...flowDumpStatements
+]

@@ -20,6 +20,7 @@ import { StatusBit } from "./KernelFlow.ts"
 import type { KernelObserver } from "./KernelListeners.ts"
 import type { FakeKernelOptions } from "./KernelState.ts"
 import { KernelState } from "./KernelState.ts"
+import { KernelStatistics } from "./KernelStatistics.ts"
 import type { Request } from "./NetlinkReader.ts"
 import {
   EINVAL,
@@ -29,7 +30,7 @@ import {
   Refused,
   requestsIn
 } from "./NetlinkReader.ts"
-import { hostOrder, nfmsg, nlmsg, u32 } from "./NetlinkWriter.ts"
+import { hostOrder, nlmsg } from "./NetlinkWriter.ts"
 
 export type { KernelObserver } from "./KernelListeners.ts"
 export type { FakeKernelOptions } from "./KernelState.ts"
@@ -56,11 +57,13 @@ export interface NewFlow {
 export class FakeKernel {
   readonly #state: KernelState
   readonly #flowRequests: FlowRequests
+  readonly #statistics: KernelStatistics
   #portIds = 0
 
   constructor(options: FakeKernelOptions = {}) {
     this.#state = new KernelState(options)
     this.#flowRequests = new FlowRequests(this.#state)
+    this.#statistics = new KernelStatistics(this.#state)
   }
 
   // ------------------------------------------------------------------------------- time
@@ -161,7 +164,7 @@ export class FakeKernel {
       flow.master = fields.master
       flow.status |= StatusBit.expected
     }
-    if (this.#state.isFull || this.#state.table.isInUse(flow)) return undefined
+    if (this.#state.isFull() || this.#state.clashes(flow)) return undefined
     this.#state.insert(flow, { ...everything, mark: false })
     return flow
   }
@@ -225,13 +228,19 @@ export class FakeKernel {
       case 0x0102:
         this.#flowRequests.delete(request)
         return undefined
+      case 0x0104:
+      case 0x0203:
+        if (!isDump) return undefined
+        this.#statistics.dump(socket, request)
+        return "dump"
       case 0x0105:
-        socket.queueAnswer(nfmsg(
-          { type: 0x0105, flags: 2, seq: request.seq, pid: socket.portId },
-          0,
-          [...u32(1, this.size), ...u32(2, this.#state.options.flowsMax ?? 262_144)]
-        ))
+        this.#statistics.answer(socket, request)
         return undefined
+      case 0x0801:
+        // Time-out policies: there are none.
+        if (!isDump) throw new Refused(ENOENT)
+        this.#flowRequests.dumpNothing(socket, request)
+        return "dump"
       case 0x0106:
       case 0x0107:
       case 0x0201:
@@ -245,7 +254,7 @@ export class FakeKernel {
         if (request.attributes.has(2)) throw new Refused(ENOENT)
         return undefined
       default:
-        throw new Refused(request.type >> 8 === 2 ? EOPNOTSUPP : EINVAL)
+        throw new Refused(request.type === 0x0200 ? EOPNOTSUPP : EINVAL)
     }
   }
 }

@@ -51,7 +51,9 @@ export const changeProtocol = (flow: KernelFlow, request: Request): void => {
   }
 }
 
-/** Only masked bits change; without a mask the whole set is replaced. */
+/**
+ * Masked bits are cleared, then all bits sent are turned over. Words that were not sent are cleared.
+ */
 export const changeLabels = (
   flow: KernelFlow,
   labels: Uint8Array | undefined,
@@ -62,7 +64,7 @@ export const changeLabels = (
   if (mask !== undefined && mask.length !== labels.length) throw new Refused(EINVAL)
   if (flow.labels === undefined) throw new Refused(ENOSPC)
   for (let i = 0; i < 16; i++) {
-    const bits = i < labels.length ? mask?.[i] ?? 0xff : mask === undefined ? 0xff : 0
-    flow.labels[i] = (flow.labels[i]! & ~bits) | ((labels[i] ?? 0) & bits)
+    const bits = i < labels.length ? mask?.[i] ?? 0xff : 0xff
+    flow.labels[i] = (flow.labels[i]! & ~bits) ^ (labels[i] ?? 0)
   }
 }

@@ -55,7 +55,7 @@ export const tupleIn = (
   const l4 = proto.required(1, 1)
   let a = 0
   let b = 0
-  if (isIcmp(l4) && (l4 === 1) === (family === Ip4)) {
+  if (isIcmp(l4)) {
     const first = l4 === 1 ? 4 : 7
     a = proto.required(first, 2)
     const icmpType = proto.required(first + 1, 1)
@@ -67,6 +67,47 @@ export const tupleIn = (
   }
   const tuple = { src: hex(src.subarray(0, bytes)), dst: hex(dst.subarray(0, bytes)), l4, a, b }
   return { tuple, zone: outer.number(3, 2) }
+}
+
+/** Of an address or a protocol field that no flag names nothing is asked. */
+export const filterTupleIn = (
+  { attributes, family }: Request,
+  type: number,
+  flags: number
+): KernelTuple => {
+  const outer = attributes.nest(type)
+  if (outer === undefined) throw new Refused(EINVAL)
+  if (family !== Ip4 && family !== Ip6) throw new Refused(EOPNOTSUPP)
+  const out = { src: "", dst: "", l4: 0, a: 0, b: 0 }
+  const bytes = family === Ip6 ? 16 : 4
+  const first = family === Ip6 ? 3 : 1
+  const address = (flag: number, member: number): string => {
+    if ((flags & flag) === 0) return ""
+    const value = outer.nest(1)?.bytes(member, bytes)
+    if (value === undefined) throw new Refused(EINVAL)
+    return hex(value.subarray(0, bytes))
+  }
+  out.src = address(0x1, first)
+  out.dst = address(0x2, first + 1)
+  if ((flags & 0x8) === 0) {
+    if ((flags & 0xff0) !== 0) throw new Refused(EINVAL)
+    return out
+  }
+  const proto = outer.nest(2)
+  if (proto === undefined) throw new Refused(EINVAL)
+  out.l4 = proto.required(1, 1)
+  const field = (flag: number, member: number, width: number): number =>
+    (flags & flag) === 0 ? 0 : proto.required(member, width)
+  if (isIcmp(out.l4)) {
+    const shift = out.l4 === 1 ? 6 : 9
+    const member = out.l4 === 1 ? 4 : 7
+    out.b = (field(1 << shift, member + 1, 1) << 8) | field(2 << shift, member + 2, 1)
+    out.a = field(4 << shift, member, 2)
+  } else if (hasPair(out.l4)) {
+    out.a = field(0x10, 2, 2)
+    out.b = field(0x20, 3, 2)
+  }
+  return out
 }
 
 export interface RequestedZone {

@@ -74,7 +74,7 @@ export class FlowRequests {
       this.#refusals.count--
       throw new Refused(this.#refusals.errno)
     }
-    if (this.#state.isFull) throw new Refused(ENOMEM)
+    if (this.#state.isFull()) throw new Refused(ENOMEM)
     const flow = this.#state.make({
       family: request.family,
       original: original.tuple,
@@ -110,7 +110,7 @@ export class FlowRequests {
       flow.master = found
       flow.status |= StatusBit.expected
     }
-    if (this.#state.table.isInUse(flow)) throw new Refused(EEXIST)
+    if (this.#state.clashes(flow)) throw new Refused(EEXIST)
     this.#state.insert(flow, everything)
   }
 
@@ -154,15 +154,15 @@ export class FlowRequests {
 
   delete(request: Request): void {
     const { attributes, family, version } = request
-    if (attributes.has(1) || attributes.has(2)) {
-      if (attributes.has(25)) throw new Refused(EOPNOTSUPP)
+    const hasFilter = attributes.has(25)
+    if ((attributes.has(1) || attributes.has(2)) && !hasFilter) {
       const flow = this.#named(request)
       const id = attributes.number(12, 4)
       if (flow === undefined || (id !== undefined && id !== flow.id)) throw new Refused(ENOENT)
       this.#state.remove(flow)
       return
     }
-    const matches = matcher(request, version === 0 ? 0 : family)
+    const matches = matcher(request, version !== 0 || hasFilter ? family : 0)
     for (const flow of this.#state.table.flows()) if (matches(flow)) this.#state.remove(flow)
   }
 
@@ -179,9 +179,8 @@ export class FlowRequests {
 
   dump(socket: FakeNetlinkSocket, request: Request): void {
     const { attributes, family } = request
-    if (attributes.has(25)) throw new Refused(EOPNOTSUPP)
     const matches = matcher(request, family)
-    const isFiltered = family !== 0 || [8, 3, 18].some((type) => attributes.has(type))
+    const isFiltered = family !== 0 || [3, 8, 18, 25].some((type) => attributes.has(type))
     const flows = [...this.#state.table.flows()].filter(matches)
     this.#dumpFlows(socket, request, flows, isFiltered ? 0x22 : 2)
   }

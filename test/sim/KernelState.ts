@@ -38,6 +38,8 @@ export class KernelState {
   readonly options: FakeKernelOptions
   readonly table = new FlowTable()
   readonly listeners = new KernelListeners()
+  /** Flows that came, that met another, that found the table full. */
+  readonly counts = { insert: 0, insertFailed: 0, drop: 0 }
   #nowMs = 0
   #ids = 0
 
@@ -98,8 +100,18 @@ export class KernelState {
     }
   }
 
-  get isFull(): boolean {
-    return this.table.size >= (this.options.flowsMax ?? Infinity)
+  /** True, and counted, when no flow finds room. */
+  isFull(): boolean {
+    const full = this.table.size >= (this.options.flowsMax ?? Infinity)
+    if (full) this.counts.drop++
+    return full
+  }
+
+  /** True, and counted, when one of its tuples is taken. */
+  clashes(flow: KernelFlow): boolean {
+    const inUse = this.table.isInUse(flow)
+    if (inUse) this.counts.insertFailed++
+    return inUse
   }
 
   isHelperLoaded(name: string, l4: number): boolean {
@@ -109,6 +121,7 @@ export class KernelState {
 
   /** The flow comes: NEW. */
   insert(flow: KernelFlow, content: EventContent): void {
+    this.counts.insert++
     this.table.insert(flow)
     this.#emit(flow, 1, 0x600, content)
     this.listeners.tell("created", flow)

@@ -65,6 +65,12 @@ export class Attributes {
     return value?.subarray(0, width).reduce((sum, byte) => sum * 256 + byte, 0)
   }
 
+  /** A number of 32 bits in the order of the host. */
+  hostNumber(type: number): number | undefined {
+    const value = this.bytes(type, 4)
+    return value && new DataView(value.buffer, value.byteOffset).getUint32(0, true)
+  }
+
   /** The number of an attribute without which the request makes no sense: EINVAL. */
   required(type: number, width: number): number {
     const value = this.number(type, width)
