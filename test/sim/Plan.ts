@@ -383,7 +383,8 @@ export const configurationFor = (
     }
   )
 
-const machinesIn = (step: Step): ReadonlyArray<MachineName> => {
+/** The machines that a step names. */
+export const machinesIn = (step: Step): ReadonlyArray<MachineName> => {
   const names: Array<MachineName | undefined> = []
   if ("node" in step) names.push(step.node)
   if ("from" in step) names.push(step.from)
