@@ -7,6 +7,7 @@
  */
 import type { Replica } from "../../src/actors/Replica.ts"
 import type { FakeKernel } from "./FakeKernel.ts"
+import type { ProcessClocks } from "./World.ts"
 
 export const machineNames = ["A", "B", "C", "D"] as const
 export type MachineName = (typeof machineNames)[number]
@@ -53,6 +54,8 @@ export interface Machine {
   readonly state: MachineState
   /** Another object after a power loss: the old one's table is gone. */
   readonly kernel: FakeKernel
+  /** How wrong the machine's wall clock is; the plan may change it. */
+  readonly clocks: ProcessClocks
   /** Starts the daemon; nothing when it runs. A paused or dead machine cannot. */
   start(): void
   /** `kill -9` of the daemon: kernel, interfaces and disk stay. */

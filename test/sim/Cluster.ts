@@ -1,0 +1,113 @@
+/**
+ * The world of a plan, built: machines, dedicated links, kernels, the operator and the traffic, and
+ * everybody who watches. Nothing has happened in it yet.
+ */
+import type { Machine, MachineName } from "./Machine.ts"
+import { linkInterface } from "./Machine.ts"
+import { Operator } from "./Operator.ts"
+import type { Plan } from "./Plan.ts"
+import { configurationFor, firstPrimaries, machinesOf, peerOf } from "./Plan.ts"
+import { SimNode } from "./SimNode.ts"
+import { Traffic } from "./Traffic.ts"
+import { VirtualNetwork } from "./VirtualNetwork.ts"
+import { Witnesses } from "./Witnesses.ts"
+import { World } from "./World.ts"
+
+/** How long a shell takes to start the client, in milliseconds. */
+const scriptStepMs = [5, 60] as const
+
+/** One pair of machines with what goes through it. */
+export interface Pair {
+  readonly names: readonly [MachineName, MachineName]
+  readonly traffic: Traffic
+}
+
+export class Cluster {
+  readonly plan: Plan
+  readonly world: World
+  readonly network: VirtualNetwork
+  readonly machines: ReadonlyArray<Machine>
+  readonly operator: Operator
+  readonly pairs: ReadonlyArray<Pair>
+  readonly witnesses = new Witnesses()
+
+  /** `watch` may add witnesses before the first machine exists. */
+  constructor(plan: Plan, watch: (cluster: Cluster) => void = () => {}) {
+    this.plan = plan
+    this.world = new World({ seed: plan.seed, scheduling: plan.scheduling })
+    this.network = new VirtualNetwork(this.world, {
+      links: plan.links,
+      mtuBytes: plan.mtuBytes,
+      machines: machinesOf(plan)
+    })
+    this.operator = new Operator({
+      world: this.world,
+      machines: () => this.machines,
+      witness: this.witnesses,
+      stepDelayMs: scriptStepMs
+    })
+    this.machines = []
+    watch(this)
+    this.witnesses.add(this.operator)
+    this.machines = machinesOf(plan).map((name) => this.#machine(name))
+    this.pairs = firstPrimaries(plan).map((primary, index) => {
+      this.operator.begin(primary)
+      return {
+        names: [primary, peerOf(primary)],
+        traffic: new Traffic({
+          world: this.world,
+          stream: `traffic/${index}`,
+          network: index,
+          holders: () => this.operator.holdersOf(primary),
+          hasNatRules: plan.kernel.natRules,
+          labels: plan.kernel.labels
+        })
+      }
+    })
+    this.#applyNetworkFaults()
+  }
+
+  machine(name: MachineName): Machine {
+    return this.operator.machine(name)
+  }
+
+  node(name: MachineName): SimNode | undefined {
+    const machine = this.machine(name)
+    return machine instanceof SimNode ? machine : undefined
+  }
+
+  /** A machine's interface of a dedicated link changes; its kernel says so. */
+  setInterface(name: MachineName, link: number, isUp: boolean, hasCarrier: boolean): void {
+    this.network.setInterface(name, link, isUp && hasCarrier)
+    const routing = this.node(name)?.routing
+    routing?.set(linkInterface(link), { up: isUp, running: isUp && hasCarrier })
+  }
+
+  #machine(name: MachineName): Machine {
+    const { kernel, referencePeer } = this.plan
+    if (name === referencePeer) throw new Error("the reference peer is not there yet")
+    return new SimNode({
+      world: this.world,
+      network: this.network,
+      name,
+      peerName: peerOf(name),
+      configuration: configurationFor(this.plan, name),
+      kernel: {
+        flowsMax: kernel.flowsMax,
+        accounting: kernel.accounting,
+        labels: kernel.labels,
+        ...(kernel.timestamps ? { epochNs: BigInt(this.world.epochMs) * 1_000_000n } : {})
+      },
+      witness: this.witnesses
+    })
+  }
+
+  #applyNetworkFaults(): void {
+    const { bytesPerMs, ...faults } = this.plan.network
+    for (let link = 0; link < this.plan.links; link++) {
+      Object.assign(this.network.faults(link), faults, {
+        bytesPerMs: bytesPerMs === 0 ? Infinity : bytesPerMs
+      })
+    }
+  }
+}
