@@ -6,15 +6,16 @@
  * what the option `now` says. Written without the codec under test, so that an error in that one
  * cannot hide behind the same error here; the recorded messages and `test/conformance` prove both.
  *
- * Not simulated: expectations (the table of them is empty), reliable delivery.
- *
  * Source: specification, "The kernel's connection-tracking interface".
  */
+import { ExpectationRequests } from "./ExpectationRequests.ts"
 import { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"
 import type { EventContent } from "./FlowMessage.ts"
 import { everything, nothing } from "./FlowMessage.ts"
 import { checkSizes } from "./FlowRequest.ts"
 import { FlowRequests } from "./FlowRequests.ts"
+import { fulfil } from "./Fulfilment.ts"
+import type { KernelExpectation } from "./KernelExpectation.ts"
 import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
 import { StatusBit } from "./KernelFlow.ts"
 import type { KernelObserver } from "./KernelListeners.ts"
@@ -57,12 +58,14 @@ export interface NewFlow {
 export class FakeKernel {
   readonly #state: KernelState
   readonly #flowRequests: FlowRequests
+  readonly #expectationRequests: ExpectationRequests
   readonly #statistics: KernelStatistics
   #portIds = 0
 
   constructor(options: FakeKernelOptions = {}) {
     this.#state = new KernelState(options)
     this.#flowRequests = new FlowRequests(this.#state)
+    this.#expectationRequests = new ExpectationRequests(this.#state)
     this.#statistics = new KernelStatistics(this.#state)
   }
 
@@ -72,7 +75,7 @@ export class FakeKernel {
     return this.#state.nowMs
   }
 
-  /** Moves time on; flows whose time is over go, oldest first. */
+  /** Moves time on; flows and expectations whose time is over go, oldest first. */
   advanceTo(nowMs: number): void {
     this.#state.advanceTo(nowMs)
   }
@@ -82,9 +85,9 @@ export class FakeKernel {
     this.#state.setTimeout(flow, seconds)
   }
 
-  /** When the next flow expires; `Infinity` when there is none. */
+  /** When something next goes or is tried again by itself; `Infinity` when there is nothing. */
   nextExpiryMs(): number {
-    return this.#state.table.nextExpiryMs()
+    return this.#state.nextMs()
   }
 
   // -------------------------------------------------------------------------- observers
@@ -137,13 +140,28 @@ export class FakeKernel {
     return [...this.#state.table.flows()]
   }
 
+  /** All expectations, in the order of their creation. */
+  get expectations(): ReadonlyArray<KernelExpectation> {
+    this.#state.tick()
+    return [...this.#state.expectations.all()]
+  }
+
+  /** Flows that are gone, while somebody who wants to hear of every end has not heard of theirs. */
+  get dying(): ReadonlyArray<KernelFlow> {
+    this.#state.tick()
+    return this.#state.delivery.dying
+  }
+
   /** The flow with this tuple in either direction. */
   find(tuple: KernelTuple, zone = 0): KernelFlow | undefined {
     this.#state.tick()
     return this.#state.table.find(tuple, zone)
   }
 
-  /** A flow that packets make. Emits NEW; undefined when the table is full or a tuple is in use. */
+  /**
+   * A flow that packets make. Emits NEW; undefined when the table is full or a tuple is in use. An
+   * expectation that it fulfils gives it a master, a mark and a translation, and goes.
+   */
   add(fields: NewFlow): KernelFlow | undefined {
     this.#state.tick()
     const flow = this.#state.make({
@@ -164,7 +182,9 @@ export class FakeKernel {
       flow.master = fields.master
       flow.status |= StatusBit.expected
     }
-    if (this.#state.isFull() || this.#state.clashes(flow)) return undefined
+    if (this.#state.isFull()) return undefined
+    if (fields.master === undefined) fulfil(this.#state, flow)
+    if (this.#state.clashes(flow)) return undefined
     this.#state.insert(flow, { ...everything, mark: false })
     return flow
   }
@@ -211,6 +231,8 @@ export class FakeKernel {
   }
 
   #perform(socket: FakeNetlinkSocket, request: Request): "dump" | undefined {
+    const isOfExpectations = request.type >> 8 === 2 && request.type !== 0x0203
+    if (isOfExpectations) return this.#expectationRequests.perform(socket, request)
     checkSizes(request)
     const isDump = (request.flags & DUMP) === DUMP
     switch (request.type) {
@@ -242,19 +264,16 @@ export class FakeKernel {
         this.#flowRequests.dumpNothing(socket, request)
         return "dump"
       case 0x0106:
+        if (!isDump) throw new Refused(EOPNOTSUPP)
+        this.#flowRequests.dumpDying(socket, request)
+        return "dump"
       case 0x0107:
-      case 0x0201:
-        // No flow waits for its event or its confirmation, and there are no expectations.
-        if (isDump) {
-          this.#flowRequests.dumpNothing(socket, request)
-          return "dump"
-        }
-        throw new Refused(request.type === 0x0201 ? ENOENT : EOPNOTSUPP)
-      case 0x0202:
-        if (request.attributes.has(2)) throw new Refused(ENOENT)
-        return undefined
+        // No flow waits for its confirmation.
+        if (!isDump) throw new Refused(EOPNOTSUPP)
+        this.#flowRequests.dumpNothing(socket, request)
+        return "dump"
       default:
-        throw new Refused(request.type === 0x0200 ? EOPNOTSUPP : EINVAL)
+        throw new Refused(EINVAL)
     }
   }
 }

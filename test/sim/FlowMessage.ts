@@ -40,7 +40,13 @@ export const nothing: EventContent = {
   master: false
 }
 
-const tuple = (type: number, family: number, value: KernelTuple, zone: number): Array<number> => {
+/** A nest that is a tuple. */
+export const tuple = (
+  type: number,
+  family: number,
+  value: KernelTuple,
+  zone: number
+): Array<number> => {
   const [source, destination] = family === Ip6 ? [3, 4] : [1, 2]
   const proto = [u8(1, value.l4)]
   if (isIcmp(value.l4)) {

@@ -144,6 +144,7 @@ export class FlowRequests {
     if (name === undefined) return
     if (flow.master !== undefined && name !== flow.helper) throw new Refused(EBUSY)
     if (name === "") {
+      this.#state.forgetAllOf(flow)
       delete flow.helper
       return
     }
@@ -185,6 +186,11 @@ export class FlowRequests {
     this.#dumpFlows(socket, request, flows, isFiltered ? 0x22 : 2)
   }
 
+  /** A dump of the flows whose end is still to be told. */
+  dumpDying(socket: FakeNetlinkSocket, request: Request): void {
+    this.#dumpFlows(socket, request, this.#state.delivery.dying, 2, true)
+  }
+
   /** A dump of flows that are in no table: of these there are none. */
   dumpNothing(socket: FakeNetlinkSocket, request: Request): void {
     this.#dumpFlows(socket, request, [], 2)
@@ -195,13 +201,14 @@ export class FlowRequests {
     socket: FakeNetlinkSocket,
     request: Request,
     flows: ReadonlyArray<KernelFlow>,
-    flags: number
+    flags: number,
+    alsoGone = false
   ): void {
     const { portId: pid } = socket
     const { seq } = request
     let at = 0
     startDump(socket, seq, () => {
-      while (at < flows.length && flows[at]!.isGone) at++
+      while (!alsoGone && at < flows.length && flows[at]!.isGone) at++
       const flow = flows[at++]
       if (flow === undefined) return undefined
       const attributes = entryAttributes(flow, this.#state.nowMs, false)

@@ -19,13 +19,20 @@ export interface KernelObserver {
   readonly destroyed?: (flow: KernelFlow, causerPortId: number) => void
 }
 
+/** Whose doing an event is. */
+export interface Causer {
+  /** 0: packets and timers. */
+  readonly portId: number
+  /** Gets a copy, whether or not it listens. */
+  readonly echoTo: FakeNetlinkSocket | undefined
+}
+
+export const nobody: Causer = { portId: 0, echoTo: undefined }
+
 export class KernelListeners {
   readonly #sockets = new Set<FakeNetlinkSocket>()
   readonly #observers = new Set<KernelObserver>()
-  /** Whose request is executed; undefined: packets and timers. */
-  #causer: FakeNetlinkSocket | undefined
-  /** The causer wants a copy of what it causes. */
-  #echo = false
+  #causer = nobody
   /** How many events are still to be lost. */
   #toLose = 0
 
@@ -47,48 +54,53 @@ export class KernelListeners {
 
   // ----------------------------------------------------------------------------- causer
 
-  get causerPortId(): number {
-    return this.#causer?.portId ?? 0
+  get causer(): Causer {
+    return this.#causer
   }
 
   /** What happens from now on is because of a request of this socket. */
   setCauser(socket: FakeNetlinkSocket, echo: boolean): void {
-    this.#causer = socket
-    this.#echo = echo
+    this.#causer = { portId: socket.portId, echoTo: echo ? socket : undefined }
   }
 
   /** What happens from now on is because of packets and timers. */
   clearCauser(): void {
-    this.#causer = undefined
-    this.#echo = false
+    this.#causer = nobody
   }
 
   // ----------------------------------------------------------------------------- events
 
   /** An event of this group would reach a socket. */
   wouldHear(group: number): boolean {
-    if (this.#echo) return true
+    if (this.#causer.echoTo !== undefined) return true
     for (const socket of this.#sockets) if (socket.listensTo(group)) return true
     return false
   }
 
-  /** Sends an event to the group, and a copy to a causer that asked for one. */
+  /**
+   * Sends an event to the group, and a copy to a causer that asked for one. False when somebody
+   * who wants every event had no room for it.
+   */
   send(
     group: number,
     type: number,
     flags: number,
     family: number,
-    attributes: ReadonlyArray<number>
-  ): void {
-    const bytes = nfmsg({ type, flags, seq: 0, pid: this.causerPortId }, family, attributes)
+    attributes: ReadonlyArray<number>,
+    causer: Causer = this.#causer
+  ): boolean {
+    const bytes = nfmsg({ type, flags, seq: 0, pid: causer.portId }, family, attributes)
     const isLost = this.#toLose > 0
     if (isLost) this.#toLose--
+    let isDelivered = true
     for (const socket of this.#sockets) {
-      const isEcho = this.#echo && socket === this.#causer
+      const isEcho = socket === causer.echoTo
       if (!isEcho && !socket.listensTo(group)) continue
       if (isLost && !isEcho) socket.loseEvent()
-      else socket.queueEvent(bytes)
+      else if (socket.queueEvent(bytes)) continue
+      if (socket.wantsEveryEvent) isDelivered = false
     }
+    return isDelivered
   }
 
   /** The next `count` events reach nobody; their listeners are told of an overrun. */
@@ -105,6 +117,6 @@ export class KernelListeners {
   }
 
   tell(what: keyof KernelObserver, flow: KernelFlow): void {
-    for (const observer of this.#observers) observer[what]?.(flow, this.causerPortId)
+    for (const observer of this.#observers) observer[what]?.(flow, this.#causer.portId)
   }
 }

@@ -4,16 +4,22 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 3, 4 and 7.
  */
+import { expectationAttributes } from "./ExpectationMessage.ts"
+import { ExpectationTable } from "./ExpectationTable.ts"
 import type { EventContent } from "./FlowMessage.ts"
-import { destroyAttributes, eventAttributes } from "./FlowMessage.ts"
 import { FlowTable } from "./FlowTable.ts"
+import { KernelDelivery } from "./KernelDelivery.ts"
+import type { KernelExpectation } from "./KernelExpectation.ts"
 import type { KernelFlow } from "./KernelFlow.ts"
 import { StatusBit } from "./KernelFlow.ts"
-import { KernelListeners } from "./KernelListeners.ts"
+import type { Causer } from "./KernelListeners.ts"
+import { KernelListeners, nobody } from "./KernelListeners.ts"
 
 export interface FakeKernelOptions {
   /** `nf_conntrack_max`. */
   readonly flowsMax?: number
+  /** `nf_conntrack_expect_max`. */
+  readonly expectationsMax?: number
   /** `nf_conntrack_events`: 1 always, 2 (as kernels do) only while somebody listens, 0 never. */
   readonly events?: 0 | 1 | 2
   /** `nf_conntrack_acct`. */
@@ -37,7 +43,11 @@ const defaultHelpers = [["ftp", 6], ["sip", 6], ["sip", 17], ["tftp", 17]] as co
 export class KernelState {
   readonly options: FakeKernelOptions
   readonly table = new FlowTable()
+  readonly expectations = new ExpectationTable()
   readonly listeners = new KernelListeners()
+  readonly delivery = new KernelDelivery(this.listeners)
+  /** Flows that came and were expected; expectations that came, that went. */
+  readonly expectationCounts = { fulfilled: 0, created: 0, deleted: 0 }
   /** Flows that came, that met another, that found the table full. */
   readonly counts = { insert: 0, insertFailed: 0, drop: 0 }
   #nowMs = 0
@@ -53,15 +63,31 @@ export class KernelState {
     return this.#nowMs
   }
 
-  /** Moves time on; flows whose time is over go, oldest first. */
+  /** Moves time on; flows and expectations whose time is over go, oldest first. */
   advanceTo(nowMs: number): void {
     for (;;) {
       const flow = this.table.expired(nowMs)
-      if (flow === undefined) break
-      this.#nowMs = Math.max(this.#nowMs, flow.expiresAtMs)
-      this.remove(flow)
+      const expectation = this.expectations.expired(nowMs)
+      const flowAtMs = flow?.expiresAtMs ?? Infinity
+      const expectationAtMs = expectation?.expiresAtMs ?? Infinity
+      const { retryAtMs } = this.delivery
+      const atMs = Math.min(flowAtMs, expectationAtMs, retryAtMs)
+      if (atMs > nowMs || atMs === Infinity) break
+      this.#nowMs = Math.max(this.#nowMs, atMs)
+      if (atMs === retryAtMs) this.delivery.retry(this.#nowMs)
+      else if (atMs === flowAtMs) this.remove(flow!)
+      else this.forget(expectation!)
     }
     this.#nowMs = Math.max(this.#nowMs, nowMs)
+  }
+
+  /** When something happens by itself; `Infinity` when nothing does. */
+  nextMs(): number {
+    return Math.min(
+      this.table.nextExpiryMs(),
+      this.expectations.nextExpiryMs(),
+      this.delivery.retryAtMs
+    )
   }
 
   /** Reads the clock, if there is one. What has no time left goes now, and not before. */
@@ -100,9 +126,14 @@ export class KernelState {
     }
   }
 
+  /** How many flows count: also those whose end is still to be told. */
+  get count(): number {
+    return this.table.size + this.delivery.dyingCount
+  }
+
   /** True, and counted, when no flow finds room. */
   isFull(): boolean {
-    const full = this.table.size >= (this.options.flowsMax ?? Infinity)
+    const full = this.count >= (this.options.flowsMax ?? Infinity)
     if (full) this.counts.drop++
     return full
   }
@@ -123,13 +154,13 @@ export class KernelState {
   insert(flow: KernelFlow, content: EventContent): void {
     this.counts.insert++
     this.table.insert(flow)
-    this.#emit(flow, 1, 0x600, content)
+    this.delivery.tell(flow, true, content, this.#nowMs)
     this.listeners.tell("created", flow)
   }
 
   /** The flow changed: UPDATE. */
   changed(flow: KernelFlow, content: EventContent): void {
-    this.#emit(flow, 2, 0, content)
+    this.delivery.tell(flow, false, content, this.#nowMs)
     this.listeners.tell("updated", flow)
   }
 
@@ -139,17 +170,43 @@ export class KernelState {
     flow.isGone = true
     this.table.delete(flow)
     flow.status |= StatusBit.dying
-    if (flow.hasEvents && this.listeners.wouldHear(3)) {
-      const attributes = destroyAttributes(flow, this.#nowMs, this.#wallClockNs())
-      this.listeners.send(3, 0x0102, 0, flow.family, attributes)
-    }
+    this.delivery.tellEnd(flow, this.#nowMs, this.#wallClockNs())
+    this.forgetAllOf(flow)
     this.listeners.tell("destroyed", flow)
   }
 
-  #emit(flow: KernelFlow, group: 1 | 2, flags: number, content: EventContent): void {
-    if (!flow.hasEvents || !this.listeners.wouldHear(group)) return
-    const attributes = eventAttributes(flow, this.#nowMs, content)
-    this.listeners.send(group, 0x0100, flags, flow.family, attributes)
+  // ----------------------------------------------------------------------- expectations
+
+  /** The expectation comes: EXP_NEW. */
+  expect(one: KernelExpectation): void {
+    this.expectations.insert(one)
+    this.expectationCounts.created++
+    this.#tellOf(one, 4, 0x0200, 0x600, this.listeners.causer)
+  }
+
+  /** The expectation goes: EXP_DESTROY. Mostly that is nobody's doing. */
+  forget(one: KernelExpectation, causer: Causer = nobody): void {
+    if (one.isGone) return
+    this.expectations.delete(one)
+    this.expectationCounts.deleted++
+    this.#tellOf(one, 6, 0x0202, 0, causer)
+  }
+
+  /** What this flow's helper expects is expected no more. */
+  forgetAllOf(master: KernelFlow): void {
+    for (const one of [...this.expectations.of(master)].reverse()) this.forget(one)
+  }
+
+  #tellOf(
+    one: KernelExpectation,
+    group: number,
+    type: number,
+    flags: number,
+    causer: Causer
+  ): void {
+    if (!one.master.hasEvents || !this.listeners.wouldHear(group)) return
+    const attributes = expectationAttributes(one, this.#nowMs)
+    this.listeners.send(group, type, flags, one.family, attributes, causer)
   }
 
   /** Undefined when flows have no timestamps. */

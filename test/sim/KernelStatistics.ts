@@ -14,12 +14,6 @@ const flowsMaxDefault = 262_144
 const processors = 2
 
 const multi = 0x2
-/** What is counted, in the order of a message. */
-const flowCounters = { insert: 8, insertFailed: 9, drop: 10 } as const
-const flowTypes = [2, 4, 8, 9, 10, 11, 12, 13, 14, 15]
-/** Of expectations: new, create, delete. */
-const expectationTypes = [1, 2, 3]
-
 export class KernelStatistics {
   readonly #state: KernelState
 
@@ -29,8 +23,8 @@ export class KernelStatistics {
 
   /** How many flows there are, and may be. */
   answer(socket: FakeNetlinkSocket, { seq }: Request): void {
-    const { options, table } = this.#state
-    const attributes = [...u32(1, table.size), ...u32(2, options.flowsMax ?? flowsMaxDefault)]
+    const { count, options } = this.#state
+    const attributes = [...u32(1, count), ...u32(2, options.flowsMax ?? flowsMaxDefault)]
     socket.queueAnswer(
       nfmsg({ type: 0x0105, flags: multi, seq, pid: socket.portId }, 0, attributes)
     )
@@ -42,8 +36,9 @@ export class KernelStatistics {
     let processor = 0
     startDump(socket, seq, () => {
       if (processor === processors) return undefined
-      const attributes = (isFlows ? flowTypes : expectationTypes).flatMap((counter) =>
-        u32(counter, isFlows && processor === 0 ? this.#count(counter) : 0)
+      const counts = isFlows ? this.#flowCounts() : this.#expectationCounts()
+      const attributes = counts.flatMap(([counter, count]) =>
+        u32(counter, processor === 0 ? count : 0)
       )
       const answerType = isFlows ? 0x0104 : 0x0103
       const bytes = nfmsg(
@@ -56,17 +51,24 @@ export class KernelStatistics {
     })
   }
 
-  #count(type: number): number {
-    const { counts } = this.#state
-    switch (type) {
-      case flowCounters.insert:
-        return counts.insert
-      case flowCounters.insertFailed:
-        return counts.insertFailed
-      case flowCounters.drop:
-        return counts.drop
-      default:
-        return 0
-    }
+  #flowCounts(): ReadonlyArray<readonly [type: number, count: number]> {
+    const { drop, insert, insertFailed } = this.#state.counts
+    return [
+      [2, 0],
+      [4, 0],
+      [8, insert],
+      [9, insertFailed],
+      [10, drop],
+      [11, 0],
+      [12, 0],
+      [13, 0],
+      [14, 0],
+      [15, 0]
+    ]
+  }
+
+  #expectationCounts(): ReadonlyArray<readonly [type: number, count: number]> {
+    const { created, deleted, fulfilled } = this.#state.expectationCounts
+    return [[1, fulfilled], [2, created], [3, deleted]]
   }
 }

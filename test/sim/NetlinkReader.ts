@@ -21,6 +21,7 @@ export const ENOMEM = 12
 export const EBUSY = 16
 export const EEXIST = 17
 export const EINVAL = 22
+export const EMFILE = 24
 export const ENOSPC = 28
 export const ERANGE = 34
 export const EMSGSIZE = 90
