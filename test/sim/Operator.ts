@@ -118,7 +118,7 @@ export class Operator {
 
   // -------------------------------------------------------------------- what is done
 
-  /** The address is here from the beginning: no script, as nobody was anything before. */
+  /** The address is here from the beginning; before this nobody has it. No script. */
   begin(name: MachineName): void {
     const machine = this.machine(name)
     this.#holders.set(pairOf(machine), [holderOf(machine)])
@@ -340,17 +340,10 @@ export class Operator {
     return this.#find(machine.peerName)
   }
 
-  /** Without those who lost their power. The first machine holds until something is said. */
+  /** Without those who lost their power. */
   #holdersOf(machine: Machine): Array<Holder> {
     const key = pairOf(machine)
-    let holders = this.#holders.get(key)
-    if (holders === undefined) {
-      const first = this.#find(machine.name < machine.peerName ? machine.name : machine.peerName)
-      holders = [holderOf(first ?? machine)]
-    }
-    holders = holders.filter(({ kernel, machine: { kernel: now, state } }) =>
-      state !== "off" && kernel === now
-    )
+    const holders = (this.#holders.get(key) ?? []).filter(hasItStill)
     this.#holders.set(key, holders)
     return holders
   }
@@ -366,6 +359,9 @@ export class Operator {
 }
 
 const holderOf = (machine: Machine): Holder => ({ machine, kernel: machine.kernel })
+
+const hasItStill = ({ kernel, machine }: Holder): boolean =>
+  machine.state !== "off" && machine.kernel === kernel
 
 const pairOf = ({ name, peerName }: Machine): string =>
   name < peerName ? `${name}${peerName}` : `${peerName}${name}`
