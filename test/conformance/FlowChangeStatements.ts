@@ -122,6 +122,12 @@ const lives: ReadonlyArray<Statement> = [
   on(nothing, "update timeout 0", update(flow, timeout(0)), get(flow)),
   updating(fixed, "update timeout w/ FIXED_TIMEOUT set", timeout(500)),
   updating(fixed, "update status: clear FIXED_TIMEOUT (status 8)", status(8)),
+  updating([status(0xe)], "update status: clear SEEN_REPLY", status(0xc)),
+  updating([status(0xe)], "update status: clear ASSURED", status(0xa)),
+  updating(nothing, "update status: drop CONFIRMED", status(0)),
+  updating(nothing, "update status: set ASSURED+SEEN_REPLY", status(0xe)),
+  updating(nothing, "update status: set HELPER bit", status(0x2008)),
+  updating(nothing, "update status: set EXPECTED", status(9)),
   updating(nothing, "update status: set DYING", status(0x208)),
   updating(nothing, "update status: set SRC_NAT", status(0x18)),
   updating(

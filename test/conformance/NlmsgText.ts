@@ -54,14 +54,17 @@ export interface Nlattr {
   readonly value: Uint8Array
 }
 
-/** The attributes in `bytes`, in order. */
-export const nlattrsIn = (bytes: Uint8Array): ReadonlyArray<Nlattr> => {
+/** The attributes in `bytes`, in order. What a request ends with may be none. */
+export const nlattrsIn = (bytes: Uint8Array, isRequest = false): ReadonlyArray<Nlattr> => {
   const out: Array<Nlattr> = []
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   for (let at = 0; at + 4 <= bytes.length;) {
     const length = view.getUint16(at, true)
     const type = view.getUint16(at + 2, true)
-    if (length < 4 || at + length > bytes.length) throw new Error(`attribute length ${length}`)
+    if (length < 4 || at + length > bytes.length) {
+      if (isRequest) break
+      throw new Error(`attribute length ${length}`)
+    }
     const value = bytes.subarray(at + 4, at + length)
     out.push({ type: type & 0x3fff, nested: (type & isNested) !== 0, value })
     at += (length + 3) & ~3
@@ -147,7 +150,7 @@ const echoText = (bytes: Uint8Array, flags: number): string => {
   const told = (flags & 0x200) === 0 ? "" : ` ${nestText(echo.subarray(end))}`
   if (isCapped || end <= 20) return hex(echo.subarray(0, end)) + told
   const names = view.getUint16(4, true) >> 8 === 2 ? expectationNames : flowNames
-  for (const { type, value } of nlattrsIn(echo.subarray(20, end))) {
+  for (const { type, value } of nlattrsIn(echo.subarray(20, end), true)) {
     if (names[type] === "ID") value.fill(0)
   }
   return hex(echo.subarray(0, end)) + told

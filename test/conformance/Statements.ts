@@ -1,4 +1,5 @@
 /** All statements about kernels. */
+import { errorStatements } from "./ErrorStatements.ts"
 import { flowChangeStatements } from "./FlowChangeStatements.ts"
 import { flowCreateStatements } from "./FlowCreateStatements.ts"
 import { flowDeleteStatements } from "./FlowDeleteStatements.ts"
@@ -11,5 +12,6 @@ export const statements: ReadonlyArray<Statement> = [
   ...flowMakeStatements,
   ...flowChangeStatements,
   ...flowDeleteStatements,
-  ...flowDumpStatements
+  ...flowDumpStatements,
+  ...errorStatements
 ]

@@ -12,7 +12,7 @@ import { ExpectationRequests } from "./ExpectationRequests.ts"
 import { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"
 import type { EventContent } from "./FlowMessage.ts"
 import { everything, nothing } from "./FlowMessage.ts"
-import { checkSizes } from "./FlowRequest.ts"
+import { flowPolicy } from "./FlowRequest.ts"
 import { FlowRequests } from "./FlowRequests.ts"
 import { fulfil } from "./Fulfilment.ts"
 import type { KernelExpectation } from "./KernelExpectation.ts"
@@ -22,6 +22,7 @@ import type { KernelObserver } from "./KernelListeners.ts"
 import type { FakeKernelOptions } from "./KernelState.ts"
 import { KernelState } from "./KernelState.ts"
 import { KernelStatistics } from "./KernelStatistics.ts"
+import { checkPolicy, leftoverReason } from "./NetlinkPolicy.ts"
 import type { Request } from "./NetlinkReader.ts"
 import {
   EINVAL,
@@ -37,6 +38,10 @@ export type { KernelObserver } from "./KernelListeners.ts"
 export type { FakeKernelOptions } from "./KernelState.ts"
 
 const [DUMP, ACK, ECHO, REQUEST] = [0x300, 0x4, 0x8, 0x1]
+/** Flags of error messages. */
+const [CAPPED, ACK_TLVS] = [0x100, 0x200]
+/** Options of a netlink socket. */
+const [capAck, extAck] = [10, 11]
 
 /** A packet-made flow: what a test says of it. */
 export interface NewFlow {
@@ -206,34 +211,45 @@ export class FakeKernel {
     this.#state.tick()
     for (const request of requestsIn(bytes)) {
       let errno = 0
+      let reason = request.attributes.hasLeftover ? leftoverReason : []
       if ((request.flags & REQUEST) !== 0 && request.type >= 16) {
         this.#state.listeners.setCauser(socket, (request.flags & ECHO) !== 0)
         try {
           if (this.#perform(socket, request) === "dump") continue
-        } catch (reason) {
-          if (!(reason instanceof Refused)) throw reason
-          errno = reason.errno
+        } catch (thrown) {
+          if (!(thrown instanceof Refused)) throw thrown
+          errno = thrown.errno
+          if (thrown.reason.length > 0) reason = thrown.reason
         } finally {
           this.#state.listeners.clearCauser()
         }
       }
-      if (errno !== 0 || (request.flags & ACK) !== 0) this.#answer(socket, request, errno)
+      if (errno !== 0 || (request.flags & ACK) !== 0) this.#answer(socket, request, errno, reason)
     }
   }
 
-  #answer(socket: FakeNetlinkSocket, request: Request, errno: number): void {
-    const isCapped = errno === 0 || socket.hasOption(10)
-    const echo = isCapped ? request.bytes.subarray(0, 16) : request.bytes
-    socket.queueAnswer(nlmsg(
-      { type: 2, flags: isCapped ? 0x100 : 0, seq: request.seq, pid: socket.portId },
-      [...hostOrder(-errno >>> 0, 4), ...echo]
-    ))
+  /** ACK, or what went wrong; `reason` is for sockets that want to hear it. */
+  #answer(
+    socket: FakeNetlinkSocket,
+    { bytes, seq }: Request,
+    errno: number,
+    reason: ReadonlyArray<number>
+  ): void {
+    const isCapped = errno === 0 || socket.hasOption(capAck)
+    const told = socket.hasOption(extAck) ? reason : []
+    const flags = (isCapped ? CAPPED : 0) | (told.length > 0 ? ACK_TLVS : 0)
+    const echo = isCapped ? bytes.subarray(0, 16) : bytes
+    const body = [...hostOrder(-errno >>> 0, 4), ...echo]
+    // What is told begins at an address that is a multiple of four.
+    while (told.length > 0 && body.length % 4 !== 0) body.push(0)
+    socket.queueAnswer(nlmsg({ type: 2, flags, seq, pid: socket.portId }, [...body, ...told]))
   }
 
   #perform(socket: FakeNetlinkSocket, request: Request): "dump" | undefined {
     const isOfExpectations = request.type >> 8 === 2 && request.type !== 0x0203
     if (isOfExpectations) return this.#expectationRequests.perform(socket, request)
-    checkSizes(request)
+    // CT_NEW to CT_GET_CTRZERO: the others read no attributes.
+    if (request.type >= 0x0100 && request.type <= 0x0103) checkPolicy(request, flowPolicy)
     const isDump = (request.flags & DUMP) === DUMP
     switch (request.type) {
       case 0x0100:

@@ -52,7 +52,8 @@ export const changeProtocol = (flow: KernelFlow, request: Request): void => {
 }
 
 /**
- * Masked bits are cleared, then all bits sent are turned over. Words that were not sent are cleared.
+ * Masked bits are cleared, then all bits sent are turned over. Words that were not sent are
+ * cleared.
  */
 export const changeLabels = (
   flow: KernelFlow,

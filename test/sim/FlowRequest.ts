@@ -5,26 +5,32 @@
  */
 import type { KernelTuple } from "./KernelFlow.ts"
 import { hasPair, icmpAnswer, Ip4, Ip6, isIcmp } from "./KernelFlow.ts"
+import type { Policy } from "./NetlinkPolicy.ts"
 import type { Attributes, Request } from "./NetlinkReader.ts"
 import { EINVAL, EOPNOTSUPP, ERANGE, Refused } from "./NetlinkReader.ts"
 
-/** Attributes with a fixed size, in bytes. Shorter: ERANGE, before anything else is looked at. */
-const fixedBytes: ReadonlyArray<readonly [type: number, bytes: number]> = [
-  [3, 4],
-  [7, 4],
-  [8, 4],
-  [11, 4],
-  [12, 4],
-  [18, 2],
-  [21, 4],
-  [26, 4]
-]
-
-/** The message alone, before the flow is known. */
-export const checkSizes = ({ attributes }: Request): void => {
-  for (const [type, bytes] of fixedBytes) attributes.bytes(type, bytes)
-  if (attributes.has(27)) throw new Refused(EINVAL)
-  if ((attributes.bytes(22)?.length ?? 0) > 16) throw new Refused(ERANGE)
+/** What is demanded of attributes before anything else is looked at. */
+export const flowPolicy: Policy = {
+  1: "nest",
+  2: "nest",
+  3: 4,
+  4: "nest",
+  5: "nest",
+  6: "nest",
+  7: 4,
+  8: 4,
+  12: 4,
+  13: "nest",
+  14: "nest",
+  15: "nest",
+  16: "nest",
+  18: 2,
+  21: 4,
+  22: "bitmap",
+  23: "bitmap",
+  25: "nest",
+  26: 4,
+  27: "reject"
 }
 
 const hex = (bytes: Uint8Array): string =>

@@ -7,10 +7,13 @@
 /** Why a request is refused. Thrown inside the simulated kernel only, and answered as its errno. */
 export class Refused extends Error {
   readonly errno: number
+  /** Attributes of the extended acknowledgement. */
+  readonly reason: ReadonlyArray<number>
 
-  constructor(errno: number) {
+  constructor(errno: number, reason: ReadonlyArray<number> = []) {
     super(`errno ${errno}`)
     this.errno = errno
+    this.reason = reason
   }
 }
 
@@ -32,6 +35,8 @@ export const ENOBUFS = 105
 /** Attributes by type, without their flags; of two the last counts. */
 export class Attributes {
   readonly #values = new Map<number, Uint8Array>()
+  /** What follows the last attribute is none. */
+  readonly hasLeftover: boolean
 
   constructor(bytes: Uint8Array) {
     let at = 0
@@ -42,6 +47,7 @@ export class Attributes {
       this.#values.set(type, bytes.slice(at + 4, at + length))
       at += (length + 3) & ~3
     }
+    this.hasLeftover = at < bytes.length
   }
 
   has(type: number): boolean {
