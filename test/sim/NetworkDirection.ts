@@ -222,7 +222,8 @@ export class Direction {
   }
 
   #isHeld(transit: Transit): boolean {
-    if (this.#world.nowMs >= this.#clogUntilMs) return false
+    // What is sent in the moment of the release does not overtake what was held.
+    if (this.#world.nowMs >= this.#clogUntilMs && this.#held.length === 0) return false
     if (this.#held.length < heldMax) {
       this.counters.held++
       this.inFlight++

@@ -328,6 +328,17 @@ describe("faults of a link", () => {
     bench.assertBalanced()
   })
 
+  it("let nothing overtake what was held", () => {
+    const bench = new Bench()
+    const { a, b } = bench.pair()
+    // Set before the release, due in the same moment.
+    bench.world.after(50, () => a.send(numbered(2)))
+    bench.network.clog(0, "A", 50)
+    a.send(numbered(1))
+    bench.world.runUntil(100)
+    assert.deepStrictEqual(b.numbers(), [1, 2])
+  })
+
   it("clog for longer when told again", () => {
     const bench = new Bench()
     const { a, b } = bench.pair()
@@ -464,19 +475,44 @@ describe("a machine's sockets", () => {
     const bench = new Bench()
     const { a, b } = bench.pair({}, { receiveBufferBytes: 23_040 })
     b.process.pause()
-    // 2304 bytes each; the last one may exceed what is left.
+    // 2304 bytes each.
     for (const n of range(30)) a.send(numbered(n, 1_400))
     bench.world.runUntil(100)
     assert.strictEqual(b.got.length, 0)
-    assert.strictEqual(b.handle.dropped(), 9)
-    assert.strictEqual(bench.get("lost: buffer full"), 9)
+    assert.strictEqual(b.handle.dropped(), 10)
+    assert.strictEqual(bench.get("lost: buffer full"), 10)
     b.process.resume()
     bench.world.runUntil(200)
-    assert.deepStrictEqual(b.numbers(), range(21))
+    assert.deepStrictEqual(b.numbers(), range(20))
     a.send(numbered(99))
     bench.world.runUntil(300)
-    assert.deepStrictEqual(b.numbers(), [...range(21), 99])
+    assert.deepStrictEqual(b.numbers(), [...range(20), 99])
     bench.assertBalanced()
+  })
+
+  it("hold as much as measured on a kernel, and one in any case", () => {
+    // Payload, and how many of them a buffer of 400000 bytes holds.
+    const measured = {
+      4: [[0, 480], [84, 480], [196, 480], [200, 312], [644, 312], [648, 173], [1_400, 173]],
+      6: [[84, 480], [184, 480], [188, 312], [632, 312], [636, 173], [1_660, 91], [3_708, 47]]
+    } as const
+    for (const family of [4, 6] as const) {
+      for (const [length, holds] of measured[family]) {
+        const bench = new Bench({ mtuBytes: 9_000 })
+        const { a, b } = bench.pair({}, { family, receiveBufferBytes: 200_000 })
+        b.process.pause()
+        for (const _ of range(500)) a.send(new Uint8Array(length))
+        bench.world.runUntil(10)
+        assert.strictEqual(bench.network.queued(0, "B"), holds, `IPv${family}, ${length} bytes`)
+        assert.strictEqual(b.handle.dropped(), 500 - holds)
+      }
+    }
+    const bench = new Bench()
+    const { a, b } = bench.pair({}, { receiveBufferBytes: 1 })
+    b.process.pause()
+    a.send(numbered(1, 60_000), numbered(2, 1))
+    bench.world.runUntil(10)
+    assert.strictEqual(bench.network.queued(0, "B"), 1)
   })
 
   it("die with their process", () => {
@@ -484,11 +520,16 @@ describe("a machine's sockets", () => {
     const { a, b } = bench.pair()
     bench.open("B", 1)
     assert.strictEqual(bench.network.openSockets(b.process), 1)
+    b.process.pause()
+    a.send(numbered(0))
+    bench.world.runUntil(5)
     a.send(numbered(1))
     b.process.kill()
     bench.world.runUntil(10)
     assert.strictEqual(bench.get("lost: no receiver"), 1)
     bench.network.closeAll(b.process)
+    const { bytesUnread, unread } = bench.network.end(0, "B")
+    assert.deepStrictEqual({ unread, bytesUnread }, { unread: 1, bytesUnread: 100 })
     assert.strictEqual(bench.network.openSockets(b.process), 0)
     const again = bench.open("B")
     a.send(numbered(2))

@@ -49,6 +49,9 @@ export interface EndCounters {
   bytesRefused: number
   read: number
   bytesRead: number
+  /** Delivered into a socket that was closed before anybody read it. */
+  unread: number
+  bytesUnread: number
 }
 
 /** A machine's end of a link. */
@@ -202,6 +205,11 @@ export class VirtualNetwork {
     this.#receiver.arrived(direction, { datagram, copy: 0, damage: -1, atMs: datagram.sentMs })
   }
 
+  /** Copies delivered into a machine's sockets on a link that wait to be read. */
+  queued(link: number, machine: MachineName): number {
+    return this.#end(link, machine).sockets.reduce((sum, socket) => sum + socket.queued, 0)
+  }
+
   /** Copies sent and neither delivered nor lost. */
   inFlight(): number {
     return this.#directions.reduce((sum, direction) => sum + direction.inFlight, 0)
@@ -277,8 +285,10 @@ export class VirtualNetwork {
       counters.bytesRead += bytes.length
       for (const observer of this.#observers) observer.read?.(datagram, copy, bytes)
     },
-    closed: (socket: VirtualSocket) => {
-      const { sockets } = this.#end(socket.place.link, socket.place.machine)
+    closed: (socket: VirtualSocket, unread: number, unreadBytes: number) => {
+      const { counters, sockets } = this.#end(socket.place.link, socket.place.machine)
+      counters.unread += unread
+      counters.bytesUnread += unreadBytes
       const at = sockets.indexOf(socket)
       if (at >= 0) sockets.splice(at, 1)
     }
@@ -416,7 +426,16 @@ const endOf = (machine: MachineName, link: number): End => ({
   machine,
   link,
   sockets: [],
-  counters: { sent: 0, bytesSent: 0, refused: 0, bytesRefused: 0, read: 0, bytesRead: 0 },
+  counters: {
+    sent: 0,
+    bytesSent: 0,
+    refused: 0,
+    bytesRefused: 0,
+    read: 0,
+    bytesRead: 0,
+    unread: 0,
+    bytesUnread: 0
+  },
   isUp: true,
   busyUntilMs: 0
 })

@@ -3,9 +3,8 @@
  * returns, with the kernel's receive buffer behind it. The buffer fills while the process sleeps,
  * and what it cannot hold is dropped and counted.
  *
- * Source: contract of `DatagramHandle`; udp(7), socket(7); the kernel accounts a datagram by the
- * memory it takes (allocations of powers of two), and refuses one when what is there already
- * exceeds the buffer.
+ * Source: contract of `DatagramHandle`; udp(7), socket(7); how much a buffer holds was measured on
+ * Linux 6.18, for payloads from 0 to 60000 bytes of both families. An empty buffer takes anything.
  */
 import type { DatagramHandle } from "../../src/layers/live/NativeAddon.ts"
 import type { SentDatagram } from "./Datagram.ts"
@@ -19,19 +18,28 @@ const sendBufferBytesMin = 4_608
 /** A caller's buffer holds any datagram. */
 const callerBufferMin = 65_536
 
-/** Memory a datagram takes: data, headers, driver's headroom and shared info, rounded up. */
-const accountedBytes = (payloadBytes: number): number => {
-  let data = 512
-  while (data < payloadBytes + 480) data *= 2
-  return data + 256
+/**
+ * Memory a datagram takes: a buffer for data, headers and what the kernel keeps behind them, in one
+ * of the allocator's sizes, and the descriptor. In bytes.
+ */
+const accountedBytes = (family: 4 | 6, payloadBytes: number): number => {
+  const needed = payloadBytes + (family === 4 ? 60 : 72) + sharedInfoBytes
+  let data = smallBytes
+  if (needed > data) data = 1_024
+  while (data < needed) data *= 2
+  return data + descriptorBytes
 }
+const sharedInfoBytes = 320
+const smallBytes = 576
+const descriptorBytes = 256
 
 /** The network, as a socket sees it. */
 export interface SocketNetwork {
   /** 0, or the errno (positive) of a refusal. `bytes` belong to the network from then on. */
   transmit(socket: VirtualSocket, bytes: Uint8Array): number
   taken(socket: VirtualSocket, datagram: SentDatagram, copy: number, bytes: Uint8Array): void
-  closed(socket: VirtualSocket): void
+  /** With so much in it that nobody will read. */
+  closed(socket: VirtualSocket, unread: number, unreadBytes: number): void
 }
 
 /** Hot. */
@@ -74,11 +82,12 @@ export class VirtualSocket implements DatagramHandle {
 
   /** From the wire into the buffer; false when there is no room. */
   put(datagram: SentDatagram, copy: number, bytes: Uint8Array): boolean {
-    if (this.#queuedBytes > this.#receiveBufferBytes) {
+    const accounted = accountedBytes(this.place.options.family, bytes.length)
+    if (this.#queuedBytes > 0 && this.#queuedBytes + accounted > this.#receiveBufferBytes) {
       this.#dropped++
       return false
     }
-    this.#queuedBytes += accountedBytes(bytes.length)
+    this.#queuedBytes += accounted
     this.#datagrams.push(datagram)
     this.#copies.push(copy)
     this.#bytes.push(bytes)
@@ -106,7 +115,7 @@ export class VirtualSocket implements DatagramHandle {
       end += bytes.length
       ends[count++] = end
       this.#head++
-      this.#queuedBytes -= accountedBytes(bytes.length)
+      this.#queuedBytes -= accountedBytes(this.place.options.family, bytes.length)
       this.#network.taken(this, datagram, copy, bytes)
     }
     this.#forgetTaken()
@@ -155,11 +164,14 @@ export class VirtualSocket implements DatagramHandle {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#ready = undefined
+    let unreadBytes = 0
+    for (let i = this.#head; i < this.#bytes.length; i++) unreadBytes += this.#bytes[i]!.length
+    const unread = this.queued
     this.#datagrams = []
     this.#copies = []
     this.#bytes = []
     this.#head = 0
-    this.#network.closed(this)
+    this.#network.closed(this, unread, unreadBytes)
   }
 
   #wake(): void {
