@@ -114,11 +114,10 @@ export class Direction {
   readonly #corrupt: Stream
   readonly #damage: Stream
   #number = 0
-  /** In the order of arrival: one timer for the first of them. */
+  /** Nobody overtakes: all wait for the first of them, whose time the timer is set to. */
   #queue: Array<Transit> = []
   #head = 0
   #timerMs = Infinity
-  #lastMs = 0
   #clogUntilMs = 0
   #held: Array<Transit> = []
 
@@ -258,7 +257,6 @@ export class Direction {
   }
 
   #enqueue(transit: Transit): void {
-    this.#lastMs = transit.atMs = Math.max(transit.atMs, this.#lastMs)
     this.#queue.push(transit)
     this.#arm()
   }
@@ -281,6 +279,9 @@ export class Direction {
     }
     if (next === undefined) {
       this.#queue.length = 0
+      this.#head = 0
+    } else if (this.#head > 1_024 && this.#head * 2 > this.#queue.length) {
+      this.#queue.splice(0, this.#head)
       this.#head = 0
     }
     this.#arm()

@@ -224,6 +224,18 @@ describe("the capture file", () => {
     assert.deepStrictEqual(udpOf(parsed.data, parsed.addresses).payload, payloadOf(84))
   })
 
+  it("writes a checksum of 0 as all ones, since 0 says that there is none", () => {
+    const { network, world } = recording()
+    const send = talkers(network, world)("A", "B", 0)
+    send(Uint8Array.of(0, 0))
+    const checksum = parsedOf(packetsOf(network.pcap())[0]!).data.slice(6, 8)
+    // Adding the complement of a sum makes all ones of it.
+    send(checksum)
+    const second = parsedOf(packetsOf(network.pcap())[1]!)
+    assert.strictEqual(word(second.data, 6), 0xffff)
+    udpOf(second.data, second.addresses)
+  })
+
   it("writes no checksum where there is none, and a group once, for one hop", () => {
     const { network, world } = recording()
     const group = { multicast: true, peerAddress: "225.0.0.50", checksum: false }
