@@ -10,16 +10,18 @@
  *
  * Randomness is keyed: what connection n is depends on n alone.
  */
+import type { Change } from "./Conversation.ts"
+import { begin, goOn, greet, sayGoodbye, talk } from "./Conversation.ts"
 import type { Stream } from "./Dice.ts"
 import type { FakeKernel } from "./FakeKernel.ts"
 import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
-import { hasPorts, inverted, isSameTuple, keyOf, StatusBit, tcpStates } from "./KernelFlow.ts"
+import { hasPorts, inverted, isSameTuple, keyOf } from "./KernelFlow.ts"
 import type { Connection } from "./KernelTraffic.ts"
 import { KernelTraffic, translatedTuple } from "./KernelTraffic.ts"
 import type { Machine, MachineName } from "./Machine.ts"
 import type { PacketVerdict, Snapshot, SurvivorReport } from "./Survivors.ts"
 import { checkSurvivors, flowIn, isEstablished, tryPackets } from "./Survivors.ts"
-import type { Phase, TrafficKind } from "./TrafficConnection.ts"
+import type { ConnectionOptions, Phase, TrafficKind, Translated } from "./TrafficConnection.ts"
 import { TrafficConnection } from "./TrafficConnection.ts"
 import type { World } from "./World.ts"
 
@@ -40,6 +42,14 @@ export interface TrafficOptions {
   readonly labels?: boolean
   /** After so long without a packet that passes, the ends of a connection give up. */
   readonly giveUpMs?: number
+}
+
+/** How connections are opened, beyond the usual. */
+export interface OpenOptions {
+  /** Default 0. */
+  readonly zone?: number
+  /** All get through their handshake, or none gets an answer. Default: most do. */
+  readonly established?: boolean
 }
 
 /** How many of what happened. Numbers only grow. */
@@ -65,7 +75,7 @@ export interface TrafficCounters {
 }
 
 const giveUpDefaultMs = 60_000
-/** Attempts to find a free port or a connection that fits. */
+/** Attempts to find a free port. */
 const triesMax = 128
 /** Ended connections that can be opened again. */
 const endedMax = 256
@@ -116,14 +126,13 @@ export class Traffic {
   open(
     count: number,
     kind: TrafficKind,
-    isTranslated = false,
+    translated: boolean | Translated = false,
     family: 4 | 6 = 4,
-    zone = 0
+    more: OpenOptions = {}
   ): void {
     const machine = this.#options.holders()[0]
-    for (let i = 0; i < count; i++) {
-      this.#openOne(machine, undefined, kind, isTranslated, family, zone)
-    }
+    const options = this.#connectionOptions(kind, translated, family, more)
+    for (let i = 0; i < count; i++) this.#openOne(machine, undefined, options)
   }
 
   /** The same on one side of a split brain, where they stay as long as it holds the address. */
@@ -131,13 +140,12 @@ export class Traffic {
     machine: Machine,
     count: number,
     kind: TrafficKind,
-    isTranslated = false,
+    translated: boolean | Translated = false,
     family: 4 | 6 = 4,
-    zone = 0
+    more: OpenOptions = {}
   ): void {
-    for (let i = 0; i < count; i++) {
-      this.#openOne(machine, machine.name, kind, isTranslated, family, zone)
-    }
+    const options = this.#connectionOptions(kind, translated, family, more)
+    for (let i = 0; i < count; i++) this.#openOne(machine, machine.name, options)
   }
 
   /**
@@ -162,16 +170,30 @@ export class Traffic {
     }
   }
 
+  #connectionOptions(
+    kind: TrafficKind,
+    translated: boolean | Translated,
+    family: 4 | 6,
+    { established, zone = 0 }: OpenOptions
+  ): ConnectionOptions {
+    const { hasNatRules = false, network = 0 } = this.#options
+    const isAny = translated === true
+    return {
+      kind,
+      translated: isAny ? "any" : translated === false ? "none" : translated,
+      family,
+      zone,
+      established,
+      network,
+      hasNatRules
+    }
+  }
+
   #openOne(
     machine: Machine | undefined,
     pinnedTo: MachineName | undefined,
-    kind: TrafficKind,
-    isTranslated: boolean,
-    family: 4 | 6,
-    zone: number
+    options: ConnectionOptions
   ): void {
-    const { hasNatRules = false, network = 0 } = this.#options
-    const options = { kind, isTranslated, family, zone, network, hasNatRules }
     const connection = new TrafficConnection(this.#next++, options, this.#dice)
     connection.pinnedTo = pinnedTo
     this.#begin(connection, machine)
@@ -187,7 +209,8 @@ export class Traffic {
       connection.phase = "refused"
       return
     }
-    if (this.#track(connection, machine) === undefined) {
+    const flow = this.#track(connection, machine)
+    if (flow === undefined) {
       this.counters.refused++
       connection.phase = "refused"
       return
@@ -195,7 +218,7 @@ export class Traffic {
     this.counters.opened++
     connection.slot = this.#alive.length
     this.#alive.push(connection)
-    this.#greet(connection, machine.kernel)
+    greet(this.#driver(machine.kernel), connection, flow)
   }
 
   /** The first packet: the kernel makes a flow of it, or cannot. */
@@ -203,30 +226,12 @@ export class Traffic {
     const { kernel } = machine
     const rules = this.#translated(connection, kernel)
     if (rules === undefined) return undefined
-    const driver = this.#driver(kernel)
-    const flow = startOf(driver, connection, rules)
+    const flow = begin(this.#driver(kernel), connection, rules)
     if (flow === undefined) return undefined
     connection.kernel = kernel
     connection.flow = flow
     this.#setReply(connection, flow.reply)
     return flow
-  }
-
-  /** The handshake, as far as it gets on its own. */
-  #greet(connection: TrafficConnection, kernel: FakeKernel): void {
-    const { eagerness, flow, l4, mark, tags } = connection
-    if (flow === undefined) return
-    const driver = this.#driver(kernel)
-    connection.isAnswered ||= eagerness !== "silent"
-    if (connection.isAnswered) {
-      if (l4 === 6) {
-        driver.advanceTcp(flow, "SYN_RECV")
-        if (eagerness === "established") driver.advanceTcp(flow, "ESTABLISHED")
-      } else if (l4 === 132) driver.establishSctp(flow, tags)
-      else if (l4 === 17 && eagerness === "established") driver.assure(flow)
-      else driver.answer(flow)
-    }
-    if (mark !== 0) driver.setMark(flow, mark)
   }
 
   /** The rules with a source port that is free on this kernel; undefined when there is none. */
@@ -273,59 +278,22 @@ export class Traffic {
    * So many connections go on in their lives: the next state, an answer, a mark, a label. Nothing
    * of those whose packets do not get through at the moment.
    */
-  update(count: number): void {
+  update(count: number, change: Change = "any"): void {
+    const { labels = false } = this.#options
     const holders = this.#options.holders()
     for (let i = 0; i < count; i++) {
-      const connection = this.#pick(() => true)
+      const connection = this.#pick()
       if (connection === undefined) return
       const flow = this.#flowOf(connection, holders)
       if (flow === undefined) continue
-      this.counters.updated++
-      this.#change(connection, flow)
+      const number = this.counters.updated++
+      const chance = { choice: this.#changes.at(number), number, hasLabels: labels }
+      const driver = this.#driver(connection.kernel!)
+      if (goOn(driver, connection, flow, change, chance) === "closed") {
+        this.counters.closed++
+        this.#end(connection, "closed")
+      }
     }
-  }
-
-  #change(connection: TrafficConnection, flow: KernelFlow): void {
-    const driver = this.#driver(connection.kernel!)
-    const number = this.counters.updated
-    const choice = this.#changes.at(number)
-    const { l4 } = connection
-    connection.isAnswered = true
-    if (l4 === 6 && flow.tcp !== undefined) {
-      const state = tcpStates[flow.tcp.state]
-      if (state === "SYN_SENT") driver.advanceTcp(flow, "SYN_RECV")
-      else if (state === "SYN_RECV" || state === "NONE") driver.talk(flow, true)
-      else if (connection.phase === "closing") this.#closeFurther(connection, flow)
-      else if (choice < 0.2) {
-        connection.phase = "closing"
-        driver.advanceTcp(flow, "FIN_WAIT")
-      } else this.#decorate(flow, driver, choice, number)
-      return
-    }
-    const isAnswered = (flow.status & StatusBit.seenReply) !== 0
-    const isAssured = (flow.status & StatusBit.assured) !== 0
-    if (l4 === 132 && !isAnswered) driver.establishSctp(flow, connection.tags)
-    else if (!isAnswered) driver.answer(flow)
-    else if (l4 === 17 && !isAssured) driver.assure(flow)
-    else this.#decorate(flow, driver, choice, number)
-  }
-
-  #closeFurther(connection: TrafficConnection, flow: KernelFlow): void {
-    const driver = this.#driver(connection.kernel!)
-    const state = tcpStates[flow.tcp!.state]
-    if (state === "FIN_WAIT") driver.advanceTcp(flow, "CLOSE_WAIT")
-    else if (state === "CLOSE_WAIT") driver.advanceTcp(flow, "LAST_ACK")
-    else {
-      driver.advanceTcp(flow, "TIME_WAIT")
-      this.counters.closed++
-      this.#end(connection, "closed")
-    }
-  }
-
-  #decorate(flow: KernelFlow, driver: KernelTraffic, choice: number, number: number): void {
-    const room = this.#options.labels === true && flow.labels !== undefined
-    if (room && choice < 0.6) driver.setLabel(flow, number % 128)
-    else driver.setMark(flow, 1 + (number * 7) % 60_000)
   }
 
   /**
@@ -342,7 +310,11 @@ export class Traffic {
       const flow = this.#flowOf(connection, holders)
       if (flow !== undefined && flow.tcp?.state !== 1) {
         connection.unheardSinceMs = undefined
-        if (connection.phase === "open") this.#talk(connection, flow)
+        // The commit put the former entry in the place of the one that was made anew.
+        if (connection.renewedMs !== undefined && connection.reply !== flow.reply) {
+          this.#setReply(connection, flow.reply)
+        }
+        if (connection.phase === "open") talk(this.#driver(connection.kernel!), connection, flow)
         continue
       }
       const machine = this.#machineOf(connection, holders)
@@ -360,23 +332,12 @@ export class Traffic {
     }
   }
 
-  #talk(connection: TrafficConnection, flow: KernelFlow): void {
-    const driver = this.#driver(connection.kernel!)
-    // The commit put the former entry in the place of the one that was made anew.
-    if (connection.renewedMs !== undefined && connection.reply !== flow.reply) {
-      this.#setReply(connection, flow.reply)
-    }
-    driver.talk(flow, true)
-    if ((flow.status & StatusBit.seenReply) === 0) return
-    const isAssured = (flow.status & StatusBit.assured) !== 0
-    if (connection.l4 === 17 && !isAssured) driver.assure(flow)
-  }
-
   #renew(connection: TrafficConnection, machine: Machine): boolean {
-    if (this.#track(connection, machine) === undefined) return false
+    const flow = this.#track(connection, machine)
+    if (flow === undefined) return false
     this.counters.renewed++
     connection.renewedMs = this.#options.world.nowMs
-    this.#greet(connection, machine.kernel)
+    greet(this.#driver(machine.kernel), connection, flow)
     return true
   }
 
@@ -386,33 +347,24 @@ export class Traffic {
   close(count: number): void {
     const holders = this.#options.holders()
     for (let i = 0; i < count; i++) {
-      const connection = this.#pick(() => true)
+      const connection = this.#pick()
       if (connection === undefined) return
       const flow = this.#flowOf(connection, holders)
-      if (flow?.tcp !== undefined) {
-        const driver = this.#driver(connection.kernel!)
-        // A client that gives up before the answer says nothing.
-        if (flow.tcp.state !== 1) this.#closeAll(driver, flow)
-      }
+      if (flow !== undefined) sayGoodbye(this.#driver(connection.kernel!), flow)
       this.counters.closed++
       this.#end(connection, "closed")
     }
   }
 
-  #closeAll(driver: KernelTraffic, flow: KernelFlow): void {
-    for (const state of ["FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT"] as const) {
-      if (tcpStates.indexOf(state) > flow.tcp!.state) driver.advanceTcp(flow, state)
-    }
-  }
-
-  /** So many TCP connections are torn down by one of their ends. */
+  /** One end of so many TCP connections tears them down; of others the kernel is told to forget. */
   reset(count: number): void {
     const holders = this.#options.holders()
     for (let i = 0; i < count; i++) {
-      const connection = this.#pick(({ l4 }) => l4 === 6)
+      const connection = this.#pick()
       if (connection === undefined) return
       const flow = this.#flowOf(connection, holders)
-      if (flow !== undefined) this.#driver(connection.kernel!).resetTcp(flow)
+      if (flow?.tcp !== undefined) this.#driver(connection.kernel!).resetTcp(flow)
+      else if (flow !== undefined) connection.kernel!.remove(flow)
       this.counters.reset++
       this.#end(connection, "reset")
     }
@@ -422,7 +374,7 @@ export class Traffic {
   expire(count: number): void {
     const holders = this.#options.holders()
     for (let i = 0; i < count; i++) {
-      const connection = this.#pick(() => true)
+      const connection = this.#pick()
       if (connection === undefined) return
       const flow = this.#flowOf(connection, holders)
       if (flow !== undefined) connection.kernel!.remove(flow)
@@ -534,34 +486,9 @@ export class Traffic {
     return flow
   }
 
-  /** One of the living that fits; undefined when none was found in a while. */
-  #pick(fits: (connection: TrafficConnection) => boolean): TrafficConnection | undefined {
-    for (let i = 0; i < triesMax && this.#alive.length > 0; i++) {
-      const at = Math.floor(this.#picks.next() * this.#alive.length)
-      const connection = this.#alive[at]!
-      if (fits(connection)) return connection
-    }
-    return undefined
-  }
-}
-
-const startOf = (
-  driver: KernelTraffic,
-  { kind, l4 }: TrafficConnection,
-  rules: Connection
-): KernelFlow | undefined => {
-  switch (kind) {
-    case "tcp":
-    case "ftp":
-      return driver.openTcp(rules)
-    case "udp":
-      return driver.openUdp(rules)
-    case "icmp":
-      return driver.openIcmp(rules)
-    case "sctp":
-    case "gre":
-    case "udplite":
-      return driver.openOther(l4, rules)
+  /** One of the living. */
+  #pick(): TrafficConnection | undefined {
+    return this.#alive[Math.floor(this.#picks.next() * this.#alive.length)]
   }
 }
 

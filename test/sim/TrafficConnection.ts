@@ -9,13 +9,22 @@
 import type { Stream } from "./Dice.ts"
 import type { FakeKernel } from "./FakeKernel.ts"
 import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
-import { inverted } from "./KernelFlow.ts"
+import { hasPorts, inverted } from "./KernelFlow.ts"
 import type { Connection } from "./KernelTraffic.ts"
 import { tupleOf } from "./KernelTraffic.ts"
 import type { MachineName } from "./Machine.ts"
 
 /** `ftp`: a control connection with a helper, and in half of the cases a data connection. */
-export const trafficKinds = ["tcp", "udp", "icmp", "sctp", "gre", "udplite", "ftp"] as const
+export const trafficKinds = [
+  "tcp",
+  "udp",
+  "icmp",
+  "sctp",
+  "gre",
+  "udplite",
+  "other",
+  "ftp"
+] as const
 export type TrafficKind = (typeof trafficKinds)[number]
 
 export const protocolOf = (kind: TrafficKind, family: 4 | 6): number => {
@@ -33,14 +42,21 @@ export const protocolOf = (kind: TrafficKind, family: 4 | 6): number => {
       return 47
     case "udplite":
       return 136
+    case "other":
+      return 50
   }
 }
 
+/** What the firewall translates: of `any`, the number of the connection decides which. */
+export type Translated = "none" | "source" | "destination" | "both" | "any"
+
 export interface ConnectionOptions {
   readonly kind: TrafficKind
-  readonly isTranslated: boolean
+  readonly translated: Translated
   readonly family: 4 | 6
   readonly zone: number
+  /** Whether the handshake gets to its end. Undefined: with most. */
+  readonly established: boolean | undefined
   /** Separates the pairs of a cluster. From 0. */
   readonly network: number
   readonly hasNatRules: boolean
@@ -108,23 +124,18 @@ export class TrafficConnection {
     stream: Stream,
     master?: TrafficConnection
   ) {
-    const { family, isTranslated, kind, zone } = options
+    const { established, family, kind, translated, zone } = options
     const dice = (what: number) => stream.at(index * throwsMax + what)
     this.index = index
     this.kind = kind
     this.family = family
-    this.isTranslated = isTranslated
+    this.isTranslated = translated !== "none"
     this.zone = zone
     this.l4 = protocolOf(kind, family)
     this.master = master
-    const eager = dice(Throw.eager)
     this.eagerness = master !== undefined || kind === "ftp"
       ? "established"
-      : eager < 0.06
-      ? "silent"
-      : eager < 0.2
-      ? "answered"
-      : "established"
+      : eagernessOf(established, dice(Throw.eager))
     this.mark = dice(Throw.mark) < 0.2 ? 1 + Math.floor(dice(Throw.mark) * 5_000) : 0
     const tag = Math.floor(dice(Throw.tag) * 0xffff_ffff)
     this.tags = [(tag ^ 0x5a5a_5a5a) >>> 0 || 1, tag >>> 0 || 1]
@@ -165,11 +176,17 @@ export class TrafficConnection {
 
   /** For people: `tcp 10.1.0.10:1024 > 192.0.2.1:80 number 0`. */
   get name(): string {
-    const { dport, dst, sport, src } = this.wanted
+    const { dport = 0, dst, sport = 0, src } = this.wanted
     const nat = this.isTranslated ? " translated" : ""
     const zone = this.zone === 0 ? "" : ` zone ${this.zone}`
-    return `${this.kind} ${src}:${sport} > ${dst}:${dport ?? 0}${nat}${zone} number ${this.index}`
+    return `${this.kind} ${src}:${sport} > ${dst}:${dport}${nat}${zone} number ${this.index}`
   }
+}
+
+const eagernessOf = (established: boolean | undefined, chance: number): Eagerness => {
+  if (established === true) return "established"
+  if (established === false) return "silent"
+  return chance < 0.06 ? "silent" : chance < 0.2 ? "answered" : "established"
 }
 
 /** The type of an ICMP query, which takes the place of a port. */
@@ -178,37 +195,66 @@ const queryOf = (l4: number): number | undefined => l4 === 1 ? 8 : l4 === 58 ? 1
 const wantedOf = (
   index: number,
   l4: number,
-  { family, hasNatRules, isTranslated, kind, network, zone }: ConnectionOptions,
+  { family, hasNatRules, kind, network, translated, zone }: ConnectionOptions,
   dice: (what: number) => number
 ): Connection => {
   const isV4 = family === 4
-  const client = 10 + index % clientsMax
-  const host = 1 + Math.floor(dice(Throw.server) * 8)
-  const src = isV4 ? `10.${1 + network}.0.${client}` : `fd00:${1 + network}::${client}`
-  const server = isV4 ? `192.0.2.${host}` : `2001:db8:2::${host}`
-  const virtual = isV4 ? `203.0.113.${1 + network}` : `2001:db8:113::${1 + network}`
-  const inner = isV4 ? `10.9.${network}.${host}` : `fd00:9:${network}::${host}`
-  const gateway = isV4 ? `10.9.${network}.254` : `fd00:9:${network}::254`
-  const hasPorts = l4 === 6 || l4 === 17 || l4 === 132 || l4 === 136
+  const at = addressesOf(family, network, 1 + Math.floor(dice(Throw.server) * 8))
+  const withPorts = hasPorts(l4)
   const port = kind === "ftp"
     ? 21
     : serverPorts[Math.floor(dice(Throw.port) * serverPorts.length)]!
   const nat = dice(Throw.nat)
-  const toSrc = isTranslated && nat < 0.8
-  const toDst = isTranslated && nat >= 0.6
+  const isAny = translated === "any"
+  const toSrc = translated === "source" || translated === "both" || (isAny && nat < 0.8)
+  const toDst = translated === "destination" || translated === "both" || (isAny && nat >= 0.6)
+  // Without ports or numbers only the addresses tell connections apart, translated or not.
+  const isBare = kind === "other"
+  const low = index & 0xff
+  const bareServer = isV4 ? `198.18.${(index >> 8) & 0xff}.${low}` : `2001:db8:3::${hex(index)}`
+  const bareInner = isV4 ? `198.19.${(index >> 8) & 0xff}.${low}` : `fd00:19::${hex(index)}`
+  const virtual = isBare ? bareServer : at.virtual
+  const client = 10 + index % clientsMax
   return {
-    src,
-    dst: toDst ? virtual : server,
-    // Without ports to translate, the number alone tells connections of different clients apart.
-    sport: hasPorts ? 1_024 + Math.floor(index / clientsMax) % 64_512 : 1 + index % 65_535,
-    ...(hasPorts ? { dport: port } : {}),
-    ...(toSrc ? { snat: { address: toDst ? gateway : virtual } } : {}),
-    ...(toDst ? { dnat: { address: inner, ...(hasPorts ? { port: port + 8_000 } : {}) } } : {}),
-    ...(hasNatRules || isTranslated ? { hasNatRules: true } : {}),
+    src: isV4 ? `10.${1 + network}.0.${client}` : `fd00:${1 + network}::${client}`,
+    dst: toDst ? virtual : isBare ? bareServer : at.server,
+    ...(isBare ? {} : {
+      // Without ports to translate, the number alone tells connections of several clients apart.
+      sport: withPorts ? 1_024 + Math.floor(index / clientsMax) % 64_512 : 1 + index % 65_535
+    }),
+    ...(withPorts ? { dport: port } : {}),
+    ...(toSrc ? { snat: { address: toDst ? at.gateway : at.virtual } } : {}),
+    ...(toDst
+      ? {
+        dnat: {
+          address: isBare ? bareInner : at.inner,
+          ...(withPorts ? { port: port + 8_000 } : {})
+        }
+      }
+      : {}),
+    ...(hasNatRules || toSrc || toDst ? { hasNatRules: true } : {}),
     ...(zone === 0 ? {} : { zone }),
     ...(kind === "ftp" ? { helper: "ftp" } : {})
   }
 }
+
+const hex = (index: number): string => (1 + index % 0xffff).toString(16)
+
+/** A server, the firewalls' virtual addresses outside and inside, and a server inside. */
+const addressesOf = (family: 4 | 6, network: number, host: number) =>
+  family === 4
+    ? {
+      server: `192.0.2.${host}`,
+      virtual: `203.0.113.${1 + network}`,
+      gateway: `10.9.${network}.254`,
+      inner: `10.9.${network}.${host}`
+    }
+    : {
+      server: `2001:db8:2::${host}`,
+      virtual: `2001:db8:113::${1 + network}`,
+      gateway: `fd00:9:${network}::254`,
+      inner: `fd00:9:${network}::${host}`
+    }
 
 /** From the client of the control connection to a high port of the server, translated alike. */
 const dataOf = (index: number, { wanted }: TrafficConnection): Connection => {
