@@ -1,5 +1,8 @@
 /** All statements about kernels. */
 import { errorStatements } from "./ErrorStatements.ts"
+import { eventStatements } from "./EventStatements.ts"
+import { expectationRuleStatements } from "./ExpectationRuleStatements.ts"
+import { expectationStatements } from "./ExpectationStatements.ts"
 import { flowChangeStatements } from "./FlowChangeStatements.ts"
 import { flowCreateStatements } from "./FlowCreateStatements.ts"
 import { flowDeleteStatements } from "./FlowDeleteStatements.ts"
@@ -13,5 +16,8 @@ export const statements: ReadonlyArray<Statement> = [
   ...flowChangeStatements,
   ...flowDeleteStatements,
   ...flowDumpStatements,
-  ...errorStatements
+  ...errorStatements,
+  ...eventStatements,
+  ...expectationStatements,
+  ...expectationRuleStatements
 ]

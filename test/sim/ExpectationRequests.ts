@@ -26,8 +26,8 @@ import {
 import { nfmsg } from "./NetlinkWriter.ts"
 
 const [CREATE, EXCL, DUMP] = [0x400, 0x200, 0x300]
-/** Seconds; larger timeouts are clamped (INT_MAX / 250). */
-const timeoutMaxSeconds = 8_589_934
+/** A kernel counts the timeout in ticks, here of 4 ms, in 32 bits: large ones wrap around. */
+const ticksPerSecond = 250
 
 const Attr = {
   master: 1,
@@ -132,7 +132,8 @@ export class ExpectationRequests {
   }
 
   #after(seconds: number): number {
-    return this.#state.nowMs + Math.min(seconds, timeoutMaxSeconds) * 1000
+    const ticks = (seconds * ticksPerSecond) % 0x1_0000_0000
+    return this.#state.nowMs + (ticks * 1000) / ticksPerSecond
   }
 
   #create(request: Request): void {
