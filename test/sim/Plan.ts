@@ -32,7 +32,7 @@ const through = Schema.optionalKey(Node)
 const traffic = { ...at, count, pair, through }
 
 /** What traffic can be made of. */
-export const flowKinds = ["tcp", "udp", "icmp", "sctp", "udplite", "gre", "other"] as const
+export const flowKinds = ["tcp", "udp", "icmp", "sctp", "udplite", "gre", "ftp", "other"] as const
 export type FlowKind = (typeof flowKinds)[number]
 
 /** Why a kernel refuses to create a flow; the numbers are those of Linux. */
@@ -321,18 +321,6 @@ export const calmPlan = (changes: Partial<Plan> = {}): Plan => ({
   settleWithinMs: 10_000,
   ...changes
 })
-
-/** What plan, network and judge provide for, and which feature switches it on. */
-export const notYetApplicable: ReadonlyArray<{ readonly what: string; readonly until: string }> = [
-  { what: "S7 no self-talk", until: "multicast links" },
-  { what: "L2 traffic moves to a link that works", until: "several dedicated links" },
-  { what: "mark: link change", until: "several dedicated links" },
-  { what: "mark: TCP reconnect", until: "TCP links" },
-  { what: "judgement of mode ALARM", until: "mode ALARM" },
-  { what: "judgement of mode NOTRACK", until: "mode NOTRACK" },
-  { what: "expectations", until: "ExpectationSync" },
-  { what: "three nodes", until: "multicast links" }
-]
 
 /** The machines of the plan, in their order. */
 export const machinesOf = (plan: Plan): ReadonlyArray<MachineName> =>

@@ -192,7 +192,7 @@ const activitiesOf = (choices: Choices): ReadonlyArray<Activity> => {
 
 /** TCP in most runs; what else there is, is there for the whole run. */
 const kindsOf = (choices: Choices): ReadonlyArray<FlowKind> => {
-  const others = (["udp", "icmp", "sctp", "udplite", "gre", "other"] as const).filter(
+  const others = (["udp", "icmp", "sctp", "udplite", "gre", "ftp"] as const).filter(
     (kind) => choices.isOn(`${kind} traffic`, kind === "udp" ? 50 : 15)
   )
   return others.length === 0 || choices.isOn("tcp traffic", 85)
