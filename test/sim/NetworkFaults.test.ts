@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Bench, numbered, range } from "./NetworkBench.ts"
 import type { LinkFaults } from "./VirtualNetwork.ts"
 
-const [EAGAIN, EMSGSIZE, ENETDOWN] = [11, 90, 100]
+const [EAGAIN, EMSGSIZE, ENETUNREACH] = [11, 90, 101]
 
 describe("faults of a link", () => {
   const observed = (bench: Bench, what: string) =>
@@ -185,7 +185,7 @@ describe("faults of a link", () => {
     const { a, b } = bench.pair()
     bench.network.setInterface("A", 0, false)
     assert.strictEqual(a.send(numbered(1)), 0)
-    assert.strictEqual(a.handle.lastSendError(), ENETDOWN)
+    assert.strictEqual(a.handle.lastSendError(), ENETUNREACH)
     assert.strictEqual(b.send(numbered(2)), 1)
     bench.world.runUntil(10)
     assert.deepStrictEqual([a.numbers(), b.numbers()], [[], []])
@@ -199,6 +199,23 @@ describe("faults of a link", () => {
     bench.world.runUntil(20)
     assert.strictEqual(a.handle.lastSendError(), 0)
     assert.deepStrictEqual(b.numbers(), [3])
+  })
+
+  it("take the carrier away: nothing comes or goes, and the sender is not told", () => {
+    const bench = new Bench()
+    const { a, b } = bench.pair()
+    bench.network.setInterface("A", 0, true, false)
+    assert.strictEqual(a.send(numbered(1)), 1)
+    assert.strictEqual(b.send(numbered(2)), 1)
+    bench.world.runUntil(10)
+    assert.deepStrictEqual([a.numbers(), b.numbers()], [[], []])
+    assert.strictEqual(bench.get("lost: link down"), 2)
+    bench.network.setInterface("A", 0, true)
+    a.send(numbered(3))
+    b.send(numbered(4))
+    bench.world.runUntil(20)
+    assert.deepStrictEqual([a.numbers(), b.numbers()], [[4], [3]])
+    bench.assertBalanced()
   })
 
   it("fragment what exceeds the MTU: one lost fragment loses it all", () => {

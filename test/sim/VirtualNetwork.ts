@@ -24,7 +24,7 @@ import type { Process, World } from "./World.ts"
 export type { Loss, NetworkObserver, SentDatagram } from "./Datagram.ts"
 export type { DirectionCounters, LinkFaults } from "./NetworkDirection.ts"
 
-const [EAGAIN, ENODEV, EMSGSIZE, ENETDOWN] = [11, 19, 90, 100]
+const [EAGAIN, ENODEV, EMSGSIZE, ENETUNREACH] = [11, 19, 90, 101]
 const machineCount = machineNames.length
 /** Linux gives these ports to senders that bind none. */
 const ephemeralPortMin = 32_768
@@ -61,6 +61,7 @@ interface End {
   readonly sockets: Array<VirtualSocket>
   readonly counters: EndCounters
   isUp: boolean
+  hasCarrier: boolean
   /** When the interface will have sent what is queued. */
   busyUntilMs: number
 }
@@ -146,10 +147,15 @@ export class VirtualNetwork {
     return this.#socketsOf(process).length
   }
 
-  /** This machine's end: what it sends is refused, what comes is lost. */
-  setInterface(machine: MachineName, link: number, isUp: boolean): void {
-    this.#end(link, machine).isUp = isUp
-    this.#world.note(isUp ? "interface up" : "interface down", link, numberOf(machine))
+  /**
+   * This machine's end. Nothing comes in; what it sends is refused when the interface is down, and
+   * vanishes when it is up without a carrier, as measured on Linux.
+   */
+  setInterface(machine: MachineName, link: number, isUp: boolean, hasCarrier = true): void {
+    const end = this.#end(link, machine)
+    end.isUp = isUp
+    end.hasCarrier = hasCarrier
+    this.#world.note("interface", link, numberOf(machine), (isUp ? 1 : 0) | (hasCarrier ? 2 : 0))
   }
 
   /** The cable or the switch: eats everything, also what is under way, and nobody is told. */
@@ -263,7 +269,7 @@ export class VirtualNetwork {
         end.counters.bytesSent += bytes.length
         end.busyUntilMs = Math.max(end.busyUntilMs, this.#world.nowMs) +
           wire / this.#links[link]!.faults.bytesPerMs
-        this.#record(path, bytes)
+        if (end.hasCarrier) this.#record(path, bytes)
       } else {
         end.counters.refused++
         end.counters.bytesRefused += bytes.length
@@ -297,7 +303,7 @@ export class VirtualNetwork {
   /** 0, or why the sender's kernel does not take it. */
   #refusal(socket: VirtualSocket, end: End, bytes: number, wire: number): number {
     if (bytes > payloadMax(socket.place.path.family)) return EMSGSIZE
-    if (!end.isUp) return ENETDOWN
+    if (!end.isUp) return ENETUNREACH
     const { bytesPerMs } = this.#links[end.link]!.faults
     if (bytesPerMs === Infinity) return 0
     const queuedBytes = Math.max(0, end.busyUntilMs - this.#world.nowMs) * bytesPerMs
@@ -336,8 +342,10 @@ export class VirtualNetwork {
     }
     counters.sent++
     counters.bytesSent += bytes.length
-    const leavesMs = Math.max(this.#ends[this.#endIndex(link, from)]!.busyUntilMs, datagram.sentMs)
-    direction.carry(datagram, leavesMs, fragments, frameBytes, this.#cutBetween(direction))
+    const end = this.#end(link, from)
+    const cut = end.hasCarrier ? this.#cutBetween(direction) : "link down"
+    const leavesMs = Math.max(end.busyUntilMs, datagram.sentMs)
+    direction.carry(datagram, leavesMs, fragments, frameBytes, cut)
   }
 
   readonly #receiver = {
@@ -345,7 +353,7 @@ export class VirtualNetwork {
       const { copy, damage, datagram } = transit
       const { path } = datagram
       const end = this.#end(direction.link, direction.to)
-      const cut = this.#cutBetween(direction) ?? (end.isUp ? undefined : "link down")
+      const cut = this.#cutBetween(direction) ?? (isAlive(end) ? undefined : "link down")
       const socket = cut === undefined ? listenerFor(end.sockets, path) : undefined
       if (socket === undefined) {
         this.#receiver.lost(direction, datagram, cut ?? "no receiver", copy)
@@ -437,10 +445,13 @@ const endOf = (machine: MachineName, link: number): End => ({
     bytesUnread: 0
   },
   isUp: true,
+  hasCarrier: true,
   busyUntilMs: 0
 })
+
+const isAlive = ({ hasCarrier, isUp }: End): boolean => isUp && hasCarrier
 
 const machineIndex = (name: MachineName): number => numberOf(name) - 1
 
 const lossOf = (refusal: number): Loss =>
-  refusal === EMSGSIZE ? "too big" : refusal === ENETDOWN ? "link down" : "clogged"
+  refusal === EMSGSIZE ? "too big" : refusal === ENETUNREACH ? "link down" : "clogged"
