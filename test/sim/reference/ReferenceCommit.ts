@@ -57,7 +57,6 @@ const tuples = (flow: ReferenceFlow): { original: Array<number>; reply: Array<nu
   } else if (protocol === 1 || protocol === 58) {
     const first = protocol === 1 ? 4 : 7
     const answer = icmpAnswer(protocol, icmpType)
-    // In the order of the library: code and type before the identifier are not the kernel's wish.
     there.push(u8(first + 2, icmpCode), u8(first + 1, icmpType), u16(first, icmpId))
     back.push(u8(first + 2, icmpCode), u8(first + 1, answer), u16(first, icmpId))
   }
@@ -143,8 +142,7 @@ export const commitTimeout = (
   return left < 0 ? 60 : left === 0 ? flow.timeout : left
 }
 
-const familyOf = (flow: ReferenceFlow): number =>
-  (flow.addresses?.source.length ?? 8) > 8 ? 10 : 2
+const familyOf = (flow: ReferenceFlow): number => (flow.addresses?.source.length ?? 8) > 8 ? 10 : 2
 
 export const createRequest = (
   flow: ReferenceFlow,

@@ -85,9 +85,14 @@ export class ReferenceDaemon {
       internal.destroy(object)
       return
     }
+    const old = internal.find(flow)
+    const wasToBeTold = isOurs && old !== undefined && old.place !== "none"
     const object = kind === "new"
       ? internal.replace(flow, now)
       : internal.updateOrAdd(flow, now)
+    if (wasToBeTold && object !== old) {
+      this.#around.lost("a commit drops what was to be told of the flow before")
+    }
     if (object === undefined) this.#around.lost("the internal cache is full")
     else if (!isOurs) engine.tell(object)
   }
@@ -109,6 +114,9 @@ export class ReferenceDaemon {
     }
     for (const object of this.internal.objects) {
       if (there.has(object) || object.status === "dead") continue
+      if ((object.flow.zone ?? 0) !== 0) {
+        this.#around.lost("the repair of an overrun takes flows in zones for dead")
+      }
       this.engine.tell(object)
       this.internal.destroy(object)
     }
@@ -160,6 +168,14 @@ export class ReferenceDaemon {
   askForResync(): void {
     this.#around.log("resync requested")
     this.engine.askForResync()
+  }
+
+  /** No message says so, and what was to be told of the flows is never told. */
+  flushInternal(): void {
+    if (this.internal.objects.some(({ place }) => place !== "none")) {
+      this.#around.lost("a flush of the internal cache drops what was to be told")
+    }
+    this.internal.flush()
   }
 
   internalLines(): ReadonlyArray<string> {

@@ -51,8 +51,7 @@ const srcNatDone = 0x80
 const dstNatDone = 0x100
 
 /** The 16 bits that stand where a port would: identifier, or type and code. */
-const l4Source = (tuple: SeenTuple) =>
-  isIcmp(tuple.protocol) ? tuple.icmpId : tuple.ports?.source
+const l4Source = (tuple: SeenTuple) => isIcmp(tuple.protocol) ? tuple.icmpId : tuple.ports?.source
 const l4Destination = (tuple: SeenTuple) =>
   isIcmp(tuple.protocol) && tuple.icmpType !== undefined
     ? tuple.icmpType * 256 + (tuple.icmpCode ?? 0)

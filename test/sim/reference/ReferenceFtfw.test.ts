@@ -6,8 +6,8 @@
  */
 import { readFileSync } from "node:fs"
 import { expect, test } from "vitest"
-import type { SeenFlow } from "./ReferenceFlow.ts"
 import { ReferenceDaemon } from "./ReferenceDaemon.ts"
+import type { SeenFlow } from "./ReferenceFlow.ts"
 import type { FtfwState } from "./ReferenceFtfw.ts"
 import type { ReferenceFlow, ReferenceMessage } from "./ReferenceWire.ts"
 import { decodeDatagram, splitDatagram } from "./ReferenceWire.ts"
@@ -79,7 +79,9 @@ type Peers = { readonly [side in Side]: Peer }
 
 const newDaemon = (recording: Recording, at: () => number, losses: Array<string>) =>
   new ReferenceDaemon({
-    ackWindowSize: Number(/ACKWindowSize (\d+)/.exec(recording.config.mode_options ?? "")?.[1] ?? 300),
+    ackWindowSize: Number(
+      /ACKWindowSize (\d+)/.exec(recording.config.mode_options ?? "")?.[1] ?? 300
+    ),
     resendQueueSize: 131_072,
     hashSize: 65_536,
     hashLimit: 262_144,
@@ -112,9 +114,9 @@ const runFrom = (timeline: ReadonlyArray<Item>, index: number): ReadonlyArray<Re
 }
 
 const numbers = (datagram: Uint8Array) =>
-  splitDatagram(datagram).frames.map(({ flags, from, sequence, to, type }) =>
-    [type, flags, sequence, from, to]
-  )
+  splitDatagram(datagram).frames.map((
+    { flags, from, sequence, to, type }
+  ) => [type, flags, sequence, from, to])
 const bodies = (datagram: Uint8Array) =>
   splitDatagram(datagram).frames.map(({ body }) => hexOf(body)).toSorted()
 
@@ -335,7 +337,7 @@ test("the peer restarts, everything unacknowledged is forgotten, a resync repair
   })
   expect(predicted).toBe(15)
   expect(losses).toEqual([
-    "a hello empties the resend queue of 3",
+    "a hello empties the resend queue of 3, flows: 2",
     "a hello hides what was lost before it"
   ])
 })

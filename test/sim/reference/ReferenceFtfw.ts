@@ -242,7 +242,8 @@ export class ReferenceFtfw<T extends Told> {
     const { state } = this
     state.isAnswerDue = true
     if (this.#resend.size > 0) {
-      this.#host.lost(`a hello empties the resend queue of ${this.#resend.size}`)
+      const flows = [...this.#resend].filter(isTold).length
+      this.#host.lost(`a hello empties the resend queue of ${this.#resend.size}, flows: ${flows}`)
     }
     for (const entry of this.#resend) this.#release(entry)
     if (state.ackFrom !== undefined && before(sequence, state.ackFrom)) {

@@ -17,7 +17,11 @@ interface Step {
 interface Case {
   readonly id: string
   readonly kind: "ct" | "exp"
-  readonly config: { readonly mode: string; readonly mode_options: string; readonly options: string }
+  readonly config: {
+    readonly mode: string
+    readonly mode_options: string
+    readonly options: string
+  }
   readonly steps: ReadonlyArray<Step>
 }
 
