@@ -13,7 +13,8 @@ const epochNs = 1_700_000_000_000_000_000n
 const fakeOptions: Readonly<Record<Setting, FakeKernelOptions>> = {
   plain: { events: 1 },
   labels: { events: 1, labels: true },
-  counters: { events: 1, accounting: true, epochNs }
+  counters: { events: 1, accounting: true, epochNs },
+  silent: { events: 0 }
 }
 
 /** The simulated kernel, fresh. */

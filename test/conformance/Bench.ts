@@ -86,12 +86,7 @@ export class Bench {
 
   /** Sends a request; what came back, summarised. All of it is logged, and so are the events. */
   ask(request: Uint8Array): string {
-    const messages = this.#exchange(request)
-    const texts = messages.map((message) => `answer ${textOf(message, this.#socket.portId)}`)
-    // Of several messages that say the same one is enough: there is one per processor.
-    this.log.push(...texts.filter((text, i) => text !== texts[i - 1]))
-    this.events()
-    return messages.length === 0 ? "no answer" : messages.map(summaryOf).join(" ")
+    return this.#told(this.#exchange(request))
   }
 
   /** Sends a request that must succeed: a statement builds on it. */
@@ -100,6 +95,16 @@ export class Bench {
       const answer = this.ask(request)
       if (!/\bACK$/.test(answer)) throw new Error(`prepared in vain: ${answer}`)
     }
+  }
+
+  /** Sends requests, and leaves the answers to `answers`. */
+  send(...requests: ReadonlyArray<Uint8Array>): void {
+    this.#send(Uint8Array.from(requests.flatMap((one) => [...one])))
+  }
+
+  /** What came since on the socket that asks. Logged, as are the events. */
+  answers(): string {
+    return this.#told(this.drain(this.#socket))
   }
 
   /** The messages that answer a request, not logged. */
@@ -151,15 +156,27 @@ export class Bench {
     for (const socket of this.#opened) socket.close()
   }
 
+  #told(messages: ReadonlyArray<Nlmsg>): string {
+    const texts = messages.map((message) => `answer ${textOf(message, this.#socket.portId)}`)
+    // Of several messages that say the same one is enough: there is one per processor.
+    this.log.push(...texts.filter((text, i) => text !== texts[i - 1]))
+    this.events()
+    return messages.length === 0 ? "no answer" : messages.map(summaryOf).join(" ")
+  }
+
   #exchange(request: Uint8Array): ReadonlyArray<Nlmsg> {
+    this.#send(request)
+    return this.drain(this.#socket)
+  }
+
+  #send(request: Uint8Array): void {
     const bytes = request.slice()
     // Every message of the request gets its own sequence number.
-    for (const { bytes: message } of nlmsgsIn(bytes)) {
+    for (const { bytes: message } of nlmsgsIn(bytes, true)) {
       new DataView(message.buffer, message.byteOffset).setUint32(8, ++this.#seq, true)
     }
     const status = this.#socket.send(bytes, bytes.length)
     if (status < 0) throw new Error(`send: errno ${-status}`)
-    return this.drain(this.#socket)
   }
 }
 

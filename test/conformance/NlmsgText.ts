@@ -109,13 +109,16 @@ export interface Nlmsg {
   readonly bytes: Uint8Array
 }
 
-/** The messages of a datagram. */
-export const nlmsgsIn = (datagram: Uint8Array): ReadonlyArray<Nlmsg> => {
+/** The messages of a datagram. Those of a request may end with one that is none. */
+export const nlmsgsIn = (datagram: Uint8Array, isRequest = false): ReadonlyArray<Nlmsg> => {
   const out: Array<Nlmsg> = []
   const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength)
   for (let at = 0; at + 16 <= datagram.length;) {
     const length = view.getUint32(at, true)
-    if (length < 16 || at + length > datagram.length) throw new Error(`message length ${length}`)
+    if (length < 16 || at + length > datagram.length) {
+      if (isRequest) break
+      throw new Error(`message length ${length}`)
+    }
     out.push({
       type: view.getUint16(at + 4, true),
       flags: view.getUint16(at + 6, true),

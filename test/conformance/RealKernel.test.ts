@@ -12,9 +12,10 @@ import type { Outcome, Setting, Statement } from "./Statement.ts"
 import { statements } from "./Statements.ts"
 
 const sysctls: Readonly<Record<Setting, ReadonlyArray<string>>> = {
-  plain: [],
-  labels: [],
-  counters: ["nf_conntrack_acct=1", "nf_conntrack_timestamp=1"]
+  plain: ["nf_conntrack_events=1"],
+  labels: ["nf_conntrack_events=1"],
+  counters: ["nf_conntrack_events=1", "nf_conntrack_acct=1", "nf_conntrack_timestamp=1"],
+  silent: ["nf_conntrack_events=0"]
 }
 
 /** Something that hooks into the packet path, and a rule that uses labels. */
@@ -23,7 +24,8 @@ const rulesets: Readonly<Record<Setting, string>> = {
   labels: `table inet t {
     chain f { type filter hook forward priority 0; policy accept; ct label set 3; }
   }`,
-  counters: ""
+  counters: "",
+  silent: ""
 }
 
 const [major = 0, minor = 0] = release().split(".").map(Number)
@@ -42,7 +44,7 @@ describe.skipIf(!mayRun).each(settings)(
       const namespace = addNamespace(`conform-${setting}`)
       const inside = (words: ReadonlyArray<string>, input = "") =>
         execFileSync("ip", ["netns", "exec", namespace, ...words], { input })
-      for (const sysctl of ["nf_conntrack_events=1", ...sysctls[setting]]) {
+      for (const sysctl of sysctls[setting]) {
         inside(["sysctl", "-q", "-w", `net.netfilter.${sysctl}`])
       }
       if (rulesets[setting] !== "") inside(["nft", "-f", "-"], rulesets[setting])

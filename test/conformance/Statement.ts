@@ -17,6 +17,8 @@ export type Setting =
   | "labels"
   /** Counters and timestamps are on. */
   | "counters"
+  /** Flows report nothing. */
+  | "silent"
 
 export interface Statement {
   readonly name: string

@@ -145,11 +145,12 @@ export const entryAttributes = (
   ...synproxy(flow)
 ]
 
-/** A NEW or UPDATE event. */
+/** A NEW or UPDATE event; `stampNs` when timestamps are on. */
 export const eventAttributes = (
   flow: KernelFlow,
   nowMs: number,
-  content: EventContent
+  content: EventContent,
+  stampNs: bigint | undefined
 ): Array<number> => [
   ...head(flow),
   ...u32(12, flow.id),
@@ -161,7 +162,8 @@ export const eventAttributes = (
   ...(content.master ? master(flow) : []),
   ...(content.seqAdj ? seqAdj(flow) : []),
   ...(content.synproxy ? synproxy(flow) : []),
-  ...(flow.mark !== 0 || content.mark ? u32(8, flow.mark) : [])
+  ...(flow.mark !== 0 || content.mark ? u32(8, flow.mark) : []),
+  ...(stampNs === undefined ? [] : u64(27, stampNs))
 ]
 
 /** A DESTROY event; `stopNs` when timestamps are on. */
@@ -181,6 +183,7 @@ export const destroyAttributes = (
       ? []
       : nest(20, u64(1, flow.startNs), u64(2, stopNs))),
     ...protoInfo(flow, true),
-    ...(flow.mark === 0 ? [] : u32(8, flow.mark))
+    ...(flow.mark === 0 ? [] : u32(8, flow.mark)),
+    ...(stopNs === undefined ? [] : u64(27, stopNs))
   ]
 }

@@ -55,15 +55,21 @@ export class KernelDelivery {
     return this.#dying.length === 0 ? Infinity : this.#retryAtMs
   }
 
-  /** NEW or UPDATE. */
-  tell(flow: KernelFlow, isNew: boolean, content: EventContent, nowMs: number): void {
+  /** NEW or UPDATE; `stampNs` when events say when they were. */
+  tell(
+    flow: KernelFlow,
+    isNew: boolean,
+    content: EventContent,
+    nowMs: number,
+    stampNs: bigint | undefined
+  ): void {
     if (!flow.hasEvents) return
     const missed = this.#missed.get(flow)
     const saysNew = isNew || missed?.isNew === true
     const group = saysNew ? 1 : 2
     if (!this.#listeners.wouldHear(group)) return
     const all = missed === undefined ? content : merged(content, missed.content)
-    const attributes = eventAttributes(flow, nowMs, all)
+    const attributes = eventAttributes(flow, nowMs, all, stampNs)
     const flags = saysNew ? 0x600 : 0
     if (this.#listeners.send(group, 0x0100, flags, flow.family, attributes)) {
       if (missed !== undefined) this.#missed.delete(flow)

@@ -154,13 +154,13 @@ export class KernelState {
   insert(flow: KernelFlow, content: EventContent): void {
     this.counts.insert++
     this.table.insert(flow)
-    this.delivery.tell(flow, true, content, this.#nowMs)
+    this.delivery.tell(flow, true, content, this.#nowMs, this.#wallClockNs())
     this.listeners.tell("created", flow)
   }
 
   /** The flow changed: UPDATE. */
   changed(flow: KernelFlow, content: EventContent): void {
-    this.delivery.tell(flow, false, content, this.#nowMs)
+    this.delivery.tell(flow, false, content, this.#nowMs, this.#wallClockNs())
     this.listeners.tell("updated", flow)
   }
 
