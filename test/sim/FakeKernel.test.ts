@@ -171,9 +171,9 @@ describe("FakeKernel", () => {
     let now = 0
     const { kernel, listener, traffic } = setUp({ now: () => now })
     const late = traffic.openUdp({ ...addresses, sport: 1, dport: 53 })!
-    kernel.setTimeout(late, 20)
-    kernel.setTimeout(traffic.openUdp({ ...addresses, sport: 2, dport: 53 })!, 10)
-    kernel.setTimeout(traffic.openUdp({ ...addresses, sport: 3, dport: 53 })!, 15)
+    kernel.expireIn(late, 20)
+    kernel.expireIn(traffic.openUdp({ ...addresses, sport: 2, dport: 53 })!, 10)
+    kernel.expireIn(traffic.openUdp({ ...addresses, sport: 3, dport: 53 })!, 15)
     read(listener)
     assert.strictEqual(kernel.nextExpiryMs(), 10_000)
     now = 9_999

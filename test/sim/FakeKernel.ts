@@ -8,13 +8,14 @@
  *
  * Source: specification, "The kernel's connection-tracking interface".
  */
+import type { NewExpectation } from "./ExpectationLife.ts"
+import { expectFlow, fulfil } from "./ExpectationLife.ts"
 import { ExpectationRequests } from "./ExpectationRequests.ts"
 import { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"
 import type { EventContent } from "./FlowMessage.ts"
 import { everything, nothing } from "./FlowMessage.ts"
 import { flowPolicy } from "./FlowRequest.ts"
 import { FlowRequests } from "./FlowRequests.ts"
-import { fulfil } from "./Fulfilment.ts"
 import type { KernelExpectation } from "./KernelExpectation.ts"
 import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
 import { StatusBit } from "./KernelFlow.ts"
@@ -86,8 +87,8 @@ export class FakeKernel {
   }
 
   /** Sets the lifetime of a flow, from now on. No event says so. */
-  setTimeout(flow: KernelFlow, seconds: number): void {
-    this.#state.setTimeout(flow, seconds)
+  expireIn(flow: KernelFlow, seconds: number): void {
+    this.#state.expireIn(flow, seconds)
   }
 
   /** When something next goes or is tried again by itself; `Infinity` when there is nothing. */
@@ -178,7 +179,7 @@ export class FakeKernel {
     })
     flow.status = fields.status ?? StatusBit.confirmed
     flow.mark = fields.mark ?? 0
-    this.setTimeout(flow, fields.timeoutSeconds)
+    this.expireIn(flow, fields.timeoutSeconds)
     if (fields.tcp !== undefined) flow.tcp = fields.tcp
     if (fields.sctp !== undefined) flow.sctp = fields.sctp
     if (fields.helper !== undefined) flow.helper = fields.helper
@@ -192,6 +193,20 @@ export class FakeKernel {
     if (this.#state.clashes(flow)) return undefined
     this.#state.insert(flow, { ...everything, mark: false })
     return flow
+  }
+
+  /**
+   * What a helper read in a packet of `master`. Emits EXP_NEW; undefined when another expectation
+   * is in the way, or the flow has no helper.
+   */
+  expect(fields: NewExpectation): KernelExpectation | undefined {
+    this.#state.tick()
+    try {
+      return expectFlow(this.#state, fields)
+    } catch (reason) {
+      if (reason instanceof Refused) return undefined
+      throw reason
+    }
   }
 
   /** Tells listeners that the flow changed; `content` says what the event carries. */

@@ -289,7 +289,7 @@ describe("recorded traffic", () => {
     const { dport, sport } = messagesOf("udp").find((m) => m.step === "short-lived flow")!
       .flow!["orig"] as { sport: number; dport: number }
     const flow = traffic.openUdp({ src: "10.1.0.2", dst: "10.2.0.2", sport, dport })!
-    kernel.setTimeout(flow, 1)
+    kernel.expireIn(flow, 1)
     listeners.get("NEW")!.take()
     kernel.advanceTo(kernel.nowMs + 999)
     assert.isUndefined(listeners.get("DESTROY")!.take())

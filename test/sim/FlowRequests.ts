@@ -83,7 +83,7 @@ export class FlowRequests {
     })
     const seconds = attributes.number(7, 4)
     if (seconds === undefined) throw new Refused(EINVAL)
-    this.#state.setTimeout(flow, seconds)
+    this.#state.expireIn(flow, seconds)
     const helper = helperIn(request)
     if (helper !== undefined) {
       if (!this.#state.isHelperLoaded(helper, original.tuple.l4)) throw new Refused(EOPNOTSUPP)
@@ -124,7 +124,7 @@ export class FlowRequests {
     const seconds = attributes.number(7, 4)
     if (seconds !== undefined) {
       if ((flow.status & StatusBit.fixedTimeout) !== 0) throw new Refused(EPERM)
-      this.#state.setTimeout(flow, seconds)
+      this.#state.expireIn(flow, seconds)
     }
     changeStatus(flow, attributes.number(3, 4))
     changeProtocol(flow, request)

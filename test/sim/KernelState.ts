@@ -96,7 +96,7 @@ export class KernelState {
   }
 
   /** Sets the lifetime of a flow, from now on. No event says so. */
-  setTimeout(flow: KernelFlow, seconds: number): void {
+  expireIn(flow: KernelFlow, seconds: number): void {
     this.table.setExpiry(flow, this.#nowMs + Math.min(seconds, timeoutMaxSeconds) * 1000)
   }
 

@@ -140,7 +140,7 @@ export class KernelTraffic {
       flow.status |= StatusBit.seenReply
     }
     if (state >= 3) flow.status |= StatusBit.assured
-    this.#kernel.setTimeout(flow, tcpTimeouts[state]!)
+    this.#kernel.expireIn(flow, tcpTimeouts[state]!)
     this.#kernel.changed(flow, { protoInfo: true })
   }
 
@@ -197,13 +197,13 @@ export class KernelTraffic {
   /** UDP in both directions for more than two seconds. */
   assure(flow: KernelFlow): void {
     flow.status |= StatusBit.seenReply | StatusBit.assured
-    this.#kernel.setTimeout(flow, udpStreamTimeoutSeconds)
+    this.#kernel.expireIn(flow, udpStreamTimeoutSeconds)
     this.#kernel.changed(flow)
   }
 
   /** Packets that change nothing but how long the flow lives: no event. */
   keepAlive(flow: KernelFlow): void {
-    this.#kernel.setTimeout(flow, this.#timeoutOf(flow))
+    this.#kernel.expireIn(flow, this.#timeoutOf(flow))
   }
 
   /** A rule changes the mark: the event has no protocol information. */
@@ -223,7 +223,7 @@ export class KernelTraffic {
   establishSctp(flow: KernelFlow, tags: readonly [number, number]): void {
     flow.sctp = { state: sctpEstablished, tags: [...tags] }
     flow.status |= StatusBit.seenReply | StatusBit.assured
-    this.#kernel.setTimeout(flow, sctpTimeoutSeconds)
+    this.#kernel.expireIn(flow, sctpTimeoutSeconds)
     this.#kernel.changed(flow, { protoInfo: true })
   }
 
