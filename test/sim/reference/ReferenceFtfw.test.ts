@@ -74,6 +74,9 @@ interface Options {
   readonly isBulkUnordered?: boolean
   /** When a datagram of B was on its way while A sent one. */
   readonly crossedAt?: number
+  readonly onAction?: (action: string, peers: Peers) => void
+  /** When a peer got no CPU, or no link, for more than a second. */
+  readonly isIrregularAt?: number
 }
 type Peers = { readonly [side in Side]: Peer }
 
@@ -166,6 +169,7 @@ const replay = (name: string, options: Options): number => {
       if (action === "B stops dropping") isDropping = false
       if (action.startsWith("conntrackd -B on A")) peers.A.daemon.bulk()
       if (action.startsWith("conntrackd -n on B")) peers.B.daemon.askForResync()
+      options.onAction?.(action, peers)
       const starting = /^([AB]) starts /.exec(action)?.[1] as Side | undefined
       if (action === "kill -9 B") peers.B.isRunning = false
       if (starting !== undefined) start(starting, timeline.slice(index), action)
@@ -182,7 +186,8 @@ const replay = (name: string, options: Options): number => {
         const expected = runFrom(timeline, index)
         if (engine.transmitQueueLength === 0 && expected[0]!.type === "CTL") {
           // Nothing made it send: a second must be over.
-          if (sender.ranAt !== undefined) {
+          const isIrregular = Math.abs(now - (options.isIrregularAt ?? -1)) < 0.7
+          if (sender.ranAt !== undefined && !isIrregular) {
             expect(now - sender.ranAt, `${name} at ${now}`).toBeGreaterThan(0.45)
             expect(now - sender.ranAt, `${name} at ${now}`).toBeLessThan(1.6)
           }
@@ -237,10 +242,8 @@ const replay = (name: string, options: Options): number => {
 const sinceN = (lines: ReadonlyArray<string>) =>
   lines.map((line) => line.replace(/since \d+s/, "since Ns")).toSorted()
 
-let observations = 0
 const observe = (what: string, value: unknown, peers: Peers, now: number): void => {
   const { daemon, queueBefore, ranAt = -1 } = peers[what.startsWith("B") ? "B" : "A"]
-  observations++
   if (what.endsWith("rsqueue")) {
     // One recording kept only the length.
     const lines = value as ReadonlyArray<string>
@@ -256,7 +259,7 @@ const observe = (what: string, value: unknown, peers: Peers, now: number): void 
     const { badHeader, before, lost } = daemon.engine.counters
     const mine = { malformed: daemon.malformed, bad_header: badHeader, lost, before }
     expect(mine, what).toMatchObject(value as object)
-  } else {
+  } else if (!/ -s (link|network)| sockets/.test(what)) {
     throw new Error(`nobody checks ${what}`)
   }
 }
@@ -370,4 +373,32 @@ test("events of one turn are one message", () => {
     }
   })
   expect(predicted).toBe(21)
+})
+
+test("over IPv6, and over multicast", () => {
+  expect(replay("udp-ipv6", { states: {} })).toBe(9)
+  expect(replay("multicast-ipv6", { states: {} })).toBe(8)
+})
+
+test("two links fail together: what could not be sent is sent again", () => {
+  const { timeline } = recordingOf("udp-two-links-failover")
+  const last = timeline.flatMap((item) => "hex" in item ? decodeDatagram(bytesOf(item.hex)) : [])
+    .find(({ flow, sequence }) => flow !== undefined && sequence === 1_795_450_565)
+  const predicted = replay("udp-two-links-failover", {
+    states: {
+      A: { ...talking, last: 1_795_450_551 },
+      B: { ...talking, last: 1_795_450_551, ackFrom: 1_795_450_551 }
+    },
+    onAction: (action, { A }) => {
+      if (action !== "flow 5 is created on A") return
+      // The recording has the number of errors; what was refused follows from what comes later.
+      A.daemon.event({ kind: "new", causer: 0, flow: seen(last!.flow!) }, false)
+      expect(A.daemon.turn().length).toBe(1)
+      A.daemon.engine.alarm()
+      expect(A.daemon.turn().length).toBe(1)
+    },
+    isIrregularAt: 9.8,
+    crossedAt: 11.166
+  })
+  expect(predicted).toBe(27)
 })

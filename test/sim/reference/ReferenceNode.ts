@@ -235,6 +235,6 @@ export class ReferenceNode implements Machine {
       : [`${daemon.process.timersPending} timers`]
     world.note(ending, this.name.charCodeAt(0))
     witness?.ended?.(this, ending, ending === "stopped" ? leaks : [], reason)
-    for (const answered of [...daemon.clients]) answered("", false)
+    for (const answered of daemon.clients) answered("", false)
   }
 }
