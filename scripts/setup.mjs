@@ -33,11 +33,17 @@ const tools = {
   }
 }
 
+/** `npm start` decides alike (`test/demo/demo.ts`): on a simulated kernel nothing is native. */
+const isSimulated = (process.env.KERNEL ?? (process.getuid?.() === 0 ? "real" : "simulated")) ===
+  "simulated"
+
 /** What each purpose needs besides the packages of npm. */
 const purposes = {
   check: { addon: false, tools: [] },
   build: { addon: true, tools: ["compiler"] },
-  start: { addon: true, tools: ["compiler", "network"] },
+  start: isSimulated
+    ? { addon: false, tools: [] }
+    : { addon: true, tools: ["compiler", "network"] },
   test: { addon: true, tools: ["compiler", "network", "python"] },
   root: { addon: true, tools: ["compiler", "network", "python", "reference"] }
 }

@@ -11,6 +11,7 @@
  */
 import { connect, createServer, type Socket } from "node:net"
 import { createInterface } from "node:readline"
+import { askEveryMs, openDelayMs, turns } from "./Pace.ts"
 
 export type Command =
   | { readonly do: "listen"; readonly ports: ReadonlyArray<number> }
@@ -50,12 +51,7 @@ interface Connection {
   silenceMs: number
 }
 
-/** Connections are opened in waves: slowly enough to see the caches fill. */
-const waves = 18
-const waveMs = 80
 const reportEveryMs = 40
-const askEveryMs = 500
-const turns = 10
 /** Makes a question as long as a small request. */
 const padding = "x".repeat(200)
 
@@ -146,9 +142,8 @@ const openOne = (address: string, port: number, id: number): void => {
 }
 
 const open = (address: string, port: number, first: number, count: number): void => {
-  const perWave = Math.ceil(count / waves)
   for (let i = 0; i < count; i++) {
-    setTimeout(openOne, Math.floor(i / perWave) * waveMs, address, port, first + i)
+    setTimeout(openOne, openDelayMs(i, count), address, port, first + i)
   }
 }
 

@@ -6,16 +6,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
-import { DemoFailed, kill, runIn } from "./Command.ts"
-import * as Daemon from "./Daemon.ts"
-import { countByKind, dedicatedLink, kinds, shares } from "./Kinds.ts"
+import type * as Scope from "effect/Scope"
+import { establishedPorts, externalEntries } from "./Answers.ts"
+import { DemoFailed } from "./Command.ts"
+import { countByKind, kinds, shares } from "./Kinds.ts"
 import * as Report from "./Report.ts"
-import { loadRules, unknownPackets } from "./Rules.ts"
-import { buildTopology, pullCables, takeAddresses, type Topology } from "./Topology.ts"
-import { startTraffic, type Traffic, waitUntil } from "./Traffic.ts"
+import type { Daemon, Firewall, Site, Stage, Traffic } from "./Stage.ts"
+import { nowMs, waitUntil } from "./Waiting.ts"
 
 export interface Outcome {
   /** By kind, as the other lists. */
@@ -45,16 +42,11 @@ const logLinesMax = 30
 
 const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((a, b) => a + b, 0)
 
-const temporaryDirectory = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "conntrackd-demo-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-)
-
 /** Asks the backup how many states it has, again and again, until it has all of them. */
-const sampleCache = (daemon: Daemon.Daemon, total: number, samples: Array<number>) =>
+const sampleCache = (daemon: Daemon, total: number, samples: Array<number>) =>
   Effect.gen(function*() {
     while (samples.at(-1) !== total) {
-      samples.push(yield* Daemon.externalEntries(daemon))
+      samples.push(yield* externalEntries(daemon))
       yield* Effect.sleep(sampleEveryMs)
     }
   })
@@ -83,7 +75,7 @@ const excerpt = (samples: ReadonlyArray<number>): string => {
 
 /** Waits until the backup knows every connection as established; their number by kind. */
 const awaitReplication = (
-  daemon: Daemon.Daemon,
+  daemon: Daemon,
   total: number,
   sampling: Fiber.Fiber<void, DemoFailed>,
   samples: ReadonlyArray<number>
@@ -91,11 +83,11 @@ const awaitReplication = (
   Report.step("external cache of fw2", (show) =>
     Effect.gen(function*() {
       yield* Effect.timeoutOption(Fiber.join(sampling), replicateMaxMs)
-      const deadline = performance.now() + replicateMaxMs
-      let ports = yield* Daemon.establishedPorts(daemon)
-      while (ports.length !== total && performance.now() < deadline) {
+      const deadline = (yield* nowMs) + replicateMaxMs
+      let ports = yield* establishedPorts(daemon)
+      while (ports.length !== total && (yield* nowMs) < deadline) {
         yield* Effect.sleep(200)
-        ports = yield* Daemon.establishedPorts(daemon)
+        ports = yield* establishedPorts(daemon)
       }
       show(`${excerpt(samples)} entries`)
       if (ports.length !== total) {
@@ -105,30 +97,31 @@ const awaitReplication = (
       return countByKind(ports)
     }))
 
-const takeOver = (
-  topology: Topology,
-  daemon: Daemon.Daemon,
-  directory: string,
-  commits: boolean
-) =>
+const takeOver = (firewall: Firewall, daemon: Daemon, commits: boolean) =>
   Effect.gen(function*() {
-    yield* Report.step("fw2 takes the addresses", () => takeAddresses(topology.fw2))
+    yield* Report.step("fw2 takes the addresses", () => firewall.takeAddresses)
     const title = commits ? "primary-backup.sh primary" : "the same without its commit"
     yield* Report.step(title, (show) =>
       Effect.gen(function*() {
-        const { requests } = yield* Daemon.takeOver(daemon, directory, commits ? undefined : "-c")
+        const { requests, said } = yield* daemon.takeOver(commits ? undefined : "-c")
+        const refused = requests.filter(({ isDone }) => !isDone).map(({ letter }) => letter)
+        if (refused.length > 0 || requests.length === 0) {
+          const what = refused.join(", ") || "nothing"
+          const message = `primary-backup.sh: ${what} was not done: ${said}`
+          return yield* new DemoFailed({ message })
+        }
         show(requests.map((each) => `${each.letter} ${each.seconds.toFixed(2)}`).join("  "))
       }))
   })
 
 /** Counts the connections that carry fresh data in both directions. */
-const awaitSurvivors = (topology: Topology, traffic: Traffic, plan: Plan) =>
+const awaitSurvivors = (firewall: Firewall, traffic: Traffic, plan: Plan) =>
   Report.step(
     "the connections afterwards",
     (show) =>
       Effect.gen(function*() {
         const total = plan.connections
-        const begin = performance.now()
+        const beginMs = yield* nowMs
         traffic.probe()
         const count = (): string => `fresh data on ${traffic.alive} of ${total}`
         const isDone = yield* waitUntil(
@@ -136,9 +129,9 @@ const awaitSurvivors = (topology: Topology, traffic: Traffic, plan: Plan) =>
           plan.waitMaxMs,
           () => show(count())
         )
-        const waitedMs = performance.now() - begin
+        const waitedMs = (yield* nowMs) - beginMs
         const silence = `silent ${(traffic.silenceMs / 1e3).toFixed(1)} s`
-        const remark = isDone ? silence : `${yield* unknownPackets(topology.fw2)} dropped`
+        const remark = isDone ? silence : `${yield* firewall.unknownPackets} dropped`
         show(`${count()}, ${remark}`)
         return { survived: traffic.aliveByKind(), waitedMs }
       }),
@@ -157,53 +150,47 @@ const openFreshConnections = (traffic: Traffic) =>
     }))
 
 /** What fw2's kernel and both ends say about connections that did not do what they should. */
-const explain = (topology: Topology, traffic: Traffic) =>
+const explain = (firewall: Firewall, traffic: Traffic) =>
   Effect.gen(function*() {
     for (const reason of traffic.reasons()) Report.line(`    ${reason}`)
-    const packets = yield* unknownPackets(topology.fw2)
+    const packets = yield* firewall.unknownPackets
     Report.line(`    ${packets} packets of unknown connections were dropped by fw2`)
-    const entries = yield* Effect.result(runIn(topology.fw2, "conntrack", ["-L", "-p", "tcp"]))
+    const entries = yield* Effect.result(firewall.kernelEntries)
     if (entries._tag === "Failure") return
-    const lines = entries.success.split("\n").filter((entry) => entry !== "")
+    const lines = entries.success
     Report.line(`    ${lines.length} TCP entries in the kernel of fw2, for example:`)
     for (const entry of lines.slice(0, 3)) Report.line(`      ${entry}`)
   })
 
-const showLogs = (daemons: ReadonlyArray<readonly [string, Daemon.Daemon]>) =>
+const showLogs = (daemons: ReadonlyArray<readonly [string, Daemon]>) =>
   Effect.sync(() => {
     for (const [name, daemon] of daemons) {
       Report.line(`\n  the daemon of ${name} said:`)
-      for (const text of Daemon.logOf(daemon).slice(-logLinesMax)) Report.line(`    ${text}`)
+      for (const text of daemon.log().slice(-logLinesMax)) Report.line(`    ${text}`)
     }
   })
 
-/** Tells the story once, in namespaces whose names begin with `prefix`. */
-export const failOver = (prefix: string, plan: Plan): Effect.Effect<Outcome, DemoFailed> =>
-  Effect.scoped(
+const build = (site: Effect.Effect<Site, DemoFailed, Scope.Scope>) =>
+  Report.step(
+    "client, fw1, fw2 and server",
+    (show) => Effect.tap(site, () => Effect.sync(() => show("strict rules, addresses on fw1")))
+  )
+
+/** Tells the story once, on machines of its own. */
+export const failOver = (stage: Stage, plan: Plan): Effect.Effect<Outcome, DemoFailed> =>
+  stage.play((makeSite) =>
     Effect.gen(function*() {
       const total = plan.connections
-      const directory = yield* temporaryDirectory
-      const topology = yield* Report.step(
-        "client, fw1, fw2 and server",
-        (show) =>
-          Effect.gen(function*() {
-            const built = yield* buildTopology(prefix)
-            yield* Effect.all([loadRules(built.fw1), loadRules(built.fw2)], { concurrency: 2 })
-            yield* takeAddresses(built.fw1)
-            show("strict rules, addresses on fw1")
-            return built
-          })
-      )
-      const { fw1: own, fw2: peer } = dedicatedLink
-      const fw1 = yield* Daemon.startDaemon(topology.fw1, directory, "fw1", own, peer)
-      const fw2 = yield* Daemon.startDaemon(topology.fw2, directory, "fw2", peer, own)
+      const site = yield* build(makeSite)
+      const fw1 = yield* site.fw1.startDaemon
+      const fw2 = yield* site.fw2.startDaemon
       const run = Effect.gen(function*() {
         const traffic = yield* Report.step(
           "a daemon on each firewall",
           (show) =>
             Effect.gen(function*() {
               const [started] = yield* Effect.all(
-                [startTraffic(topology), Daemon.answers(fw1), Daemon.answers(fw2)],
+                [site.startTraffic, fw1.answers, fw2.answers],
                 { concurrency: 3 }
               )
               show("FTFW over the dedicated link")
@@ -217,14 +204,14 @@ export const failOver = (prefix: string, plan: Plan): Effect.Effect<Outcome, Dem
         traffic.watch()
         yield* Report.step("fw1 dies", (show) =>
           Effect.gen(function*() {
-            yield* kill(fw1.process)
-            yield* pullCables(topology.fw1)
+            yield* fw1.kill
+            yield* site.fw1.pullCables
             show("daemon killed, all cables dead")
           }))
-        yield* takeOver(topology, fw2, directory, plan.commits)
-        const { survived, waitedMs } = yield* awaitSurvivors(topology, traffic, plan)
+        yield* takeOver(site.fw2, fw2, plan.commits)
+        const { survived, waitedMs } = yield* awaitSurvivors(site.fw2, traffic, plan)
         if (sum(survived) !== survivorsWanted(plan)) {
-          yield* explain(topology, traffic)
+          yield* explain(site.fw2, traffic)
           yield* showLogs([["fw2", fw2]])
         }
         if (!plan.commits) yield* openFreshConnections(traffic)

@@ -10,6 +10,10 @@ export interface Kind {
   /** Where the client connects to. */
   readonly address: string
   readonly port: number
+  /** The source that the firewall gives its packets. */
+  readonly snat?: string
+  /** The destination that the firewall gives its packets. */
+  readonly dnat?: string
 }
 
 /** Addresses of the client's network; `gateway` and `service` belong to the active firewall. */
@@ -37,11 +41,11 @@ export const dedicatedLink = { fw1: "203.0.113.1", fw2: "203.0.113.2" }
 
 export const kinds: ReadonlyArray<Kind> = [
   { name: "IPv4 plain", address: outside.server4, port: 9001 },
-  { name: "IPv4 SNAT", address: outside.server4, port: 9002 },
-  { name: "IPv4 DNAT", address: inside.service4, port: 9003 },
+  { name: "IPv4 SNAT", address: outside.server4, port: 9002, snat: outside.source4 },
+  { name: "IPv4 DNAT", address: inside.service4, port: 9003, dnat: outside.server4 },
   { name: "IPv6 plain", address: outside.server6, port: 9004 },
-  { name: "IPv6 SNAT", address: outside.server6, port: 9005 },
-  { name: "IPv6 DNAT", address: inside.service6, port: 9006 }
+  { name: "IPv6 SNAT", address: outside.server6, port: 9005, snat: outside.source6 },
+  { name: "IPv6 DNAT", address: inside.service6, port: 9006, dnat: outside.server6 }
 ]
 
 /** Connections of each kind when there are `total` of them. */

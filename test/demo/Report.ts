@@ -5,6 +5,7 @@
  * asks for none). Elsewhere only finished lines are written.
  */
 import * as Effect from "effect/Effect"
+import { nowMs } from "./Waiting.ts"
 
 const isTerminal = process.stdout.isTTY === true
 const isColoured = isTerminal && (process.env["NO_COLOR"] ?? "") === ""
@@ -45,8 +46,8 @@ export const step = <A, E, R>(
   work: (show: ShowDetail) => Effect.Effect<A, E, R>,
   isGood: (value: A) => boolean = () => true
 ): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => {
-    const begin = performance.now()
+  Effect.gen(function*() {
+    const beginMs = yield* nowMs
     let shown = ""
     const show: ShowDetail = (detail) => {
       const isNews = detail !== shown
@@ -56,9 +57,9 @@ export const step = <A, E, R>(
       write(row(dim("…"), title, dim(detail)))
     }
     if (isTerminal) write(row(dim("…"), title, ""))
-    return Effect.onExit(work(show), (exit) =>
-      Effect.sync(() => {
-        const seconds = `${((performance.now() - begin) / 1e3).toFixed(1)} s`
+    return yield* Effect.onExit(work(show), (exit) =>
+      Effect.map(nowMs, (endMs) => {
+        const seconds = `${((endMs - beginMs) / 1e3).toFixed(1)} s`
         const mark = exit._tag === "Success" && isGood(exit.value) ? green("✓") : red("✗")
         clearLine()
         line(row(mark, title, shown.padEnd(detailWidth)) + dim(seconds.padStart(timeWidth)))

@@ -8,12 +8,21 @@
  */
 import * as Effect from "effect/Effect"
 import { DemoFailed, runIn } from "./Command.ts"
-import { inside, kinds, outside } from "./Kinds.ts"
+import { kinds } from "./Kinds.ts"
 import { setSysctls } from "./Topology.ts"
 
-const portOf = (name: string): number => kinds.find((kind) => kind.name === name)!.port
-
 const ports = kinds.map((kind) => kind.port).join(", ")
+
+const familyOf = (address: string): string => (address.includes(":") ? "ip6" : "ip")
+
+/** Rules that give the packets of a kind another source or destination. */
+const translations = (what: "snat" | "dnat"): string =>
+  kinds.flatMap(({ address, port, [what]: to }) => {
+    const family = familyOf(address)
+    return to === undefined
+      ? []
+      : [`${family} daddr ${address} tcp dport ${port} ${what} ${family} to ${to}`]
+  }).join("\n    ")
 
 const rules = `
 table inet demo {
@@ -31,13 +40,11 @@ table inet demo {
 
   chain destination {
     type nat hook prerouting priority dstnat
-    ip daddr ${inside.service4} tcp dport ${portOf("IPv4 DNAT")} dnat ip to ${outside.server4}
-    ip6 daddr ${inside.service6} tcp dport ${portOf("IPv6 DNAT")} dnat ip6 to ${outside.server6}
+    ${translations("dnat")}
   }
   chain source {
     type nat hook postrouting priority srcnat
-    ip daddr ${outside.server4} tcp dport ${portOf("IPv4 SNAT")} snat ip to ${outside.source4}
-    ip6 daddr ${outside.server6} tcp dport ${portOf("IPv6 SNAT")} snat ip6 to ${outside.source6}
+    ${translations("snat")}
   }
 
   chain forward {

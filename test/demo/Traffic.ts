@@ -1,9 +1,4 @@
-/**
- * All connections of one run: starts both ends and knows what they report.
- *
- * A connection has survived when *both* ends have had a fresh question answered: then data has gone
- * both ways, in both directions.
- */
+/** Real connections: starts both ends, a process each, and knows what they report. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { ChildProcess } from "node:child_process"
@@ -12,7 +7,9 @@ import { fileURLToPath } from "node:url"
 import { DemoFailed, startIn } from "./Command.ts"
 import type { Command, Report } from "./Endpoint.ts"
 import { kinds } from "./Kinds.ts"
+import type { Traffic } from "./Stage.ts"
 import type { Topology } from "./Topology.ts"
+import { waitUntil } from "./Waiting.ts"
 
 const endpoint = fileURLToPath(new URL("./Endpoint.ts", import.meta.url))
 
@@ -53,27 +50,7 @@ const startEnd = (namespace: string): Effect.Effect<End, never, Scope.Scope> =>
     }
   )
 
-const pollMs = 25
-
-/**
- * Resolves with true as soon as `isDone`, with false after `maxMs`. `meanwhile` sees every round.
- */
-export const waitUntil = (
-  isDone: () => boolean,
-  maxMs: number,
-  meanwhile: () => void = () => {}
-): Effect.Effect<boolean> =>
-  Effect.gen(function*() {
-    const deadline = performance.now() + maxMs
-    for (;;) {
-      meanwhile()
-      if (isDone()) return true
-      if (performance.now() > deadline) return false
-      yield* Effect.sleep(pollMs)
-    }
-  })
-
-export class Traffic {
+export class EndpointTraffic implements Traffic {
   readonly #client: End
   readonly #server: End
   /** Kind of each connection, by its number. */
@@ -84,7 +61,6 @@ export class Traffic {
     this.#server = server
   }
 
-  /** Opens more connections, so many of each kind. */
   open(counts: ReadonlyArray<number>): void {
     counts.forEach((count, index) => {
       const { address, port } = kinds[index]!
@@ -93,22 +69,18 @@ export class Traffic {
     })
   }
 
-  /** Connections that carry data, as both ends see it. */
   get opened(): number {
     return this.#count(({ opened }) => opened)
   }
 
-  /** From now on the silence of the connections counts. */
   watch(): void {
     for (const end of [this.#client, this.#server]) end.send({ do: "watch" })
   }
 
-  /** Milliseconds for which one of the living had heard nothing, at most, since `watch`. */
   get silenceMs(): number {
     return Math.max(this.#client.silenceMs, this.#server.silenceMs)
   }
 
-  /** From now on only data that is sent later counts as a sign of life. */
   probe(): void {
     for (const end of [this.#client, this.#server]) {
       end.alive.clear()
@@ -116,12 +88,10 @@ export class Traffic {
     }
   }
 
-  /** Connections that have carried fresh data both ways since the probe. */
   get alive(): number {
     return this.#count(({ alive }) => alive)
   }
 
-  /** The same, by kind. */
   aliveByKind(): ReadonlyArray<number> {
     const counts = kinds.map(() => 0)
     this.#kinds.forEach((kind, id) => {
@@ -130,7 +100,6 @@ export class Traffic {
     return counts
   }
 
-  /** Why connections ended, with how many did. */
   reasons(): ReadonlyArray<string> {
     const counts = new Map<string, number>()
     for (const [id, why] of [...this.#client.ended, ...this.#server.ended]) {
@@ -157,5 +126,5 @@ export const startTraffic = (
     server.send({ do: "listen", ports: kinds.map((kind) => kind.port) })
     const isUp = yield* waitUntil(() => server.listening, 10_000)
     if (!isUp) return yield* new DemoFailed({ message: "the server does not listen" })
-    return new Traffic(client, server)
+    return new EndpointTraffic(client, server)
   })

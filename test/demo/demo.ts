@@ -1,23 +1,22 @@
 /**
- * `npm start`: shows on the real kernel that established connections survive a firewall's death.
+ * `npm start`: shows that established connections survive a firewall's death. As root on the real
+ * kernel, in network namespaces; without root on simulated machines, with the same daemon.
  *
- * Needs root and network namespaces. Ends by itself in well under a minute; status 0 only when
- * every connection survived, and none did without the commit. `CONNECTIONS` sets how many
- * there are, `CONNTRACKD_BIN` shows another conntrackd.
+ * Ends by itself in well under a minute; status 0 only when every connection survived, and none did
+ * without the commit. `CONNECTIONS` sets how many there are, `KERNEL` (`real`, `simulated`) which
+ * kernel, `CONNTRACKD_BIN` shows another conntrackd on the real one.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"
-import { DemoFailed, run } from "./Command.ts"
-import { failOver, type Outcome } from "./Failover.ts"
+import { DemoFailed } from "./Command.ts"
 import { kinds } from "./Kinds.ts"
-import * as Report from "./Report.ts"
+import { namespaceStage } from "./NamespaceStage.ts"
+import { simulatedStage } from "./SimulatedStage.ts"
+import type { Stage } from "./Stage.ts"
+import { tell } from "./Story.ts"
 
 const connectionsDefault = 400
 const connectionsMax = 2_000
-const survivorsWaitMs = 15_000
-const counterProofWaitMs = { min: 6_000, max: 12_000 }
-
-const sum = (numbers: ReadonlyArray<number>): number => numbers.reduce((a, b) => a + b, 0)
 
 const connectionsWanted = Effect.suspend(() => {
   const text = process.env["CONNECTIONS"] ?? String(connectionsDefault)
@@ -29,81 +28,25 @@ const connectionsWanted = Effect.suspend(() => {
   return Effect.fail(new DemoFailed({ message }))
 })
 
-/** Fails with what is missing, and how to get it. */
-const checkMachine = (prefix: string): Effect.Effect<void, DemoFailed> =>
-  Effect.gen(function*() {
-    if (process.getuid?.() !== 0) {
-      return yield* new DemoFailed({
-        message: `The demo builds two firewalls out of network namespaces; only root may do that.
-Start it as root:  sudo npm start`
-      })
-    }
-    for (const [program, word] of [["ip", "-V"], ["nft", "-v"]] as const) {
-      const asked = yield* Effect.result(run(program, [word]))
-      if (asked._tag === "Success") continue
-      return yield* new DemoFailed({
-        message: `The program ${program} is missing.
-Install it:  apt-get install iproute2 nftables`
-      })
-    }
-    const probe = `${prefix}-probe`
-    const made = yield* Effect.result(run("ip", ["netns", "add", probe]))
-    if (made._tag === "Success") return yield* Effect.ignore(run("ip", ["netns", "del", probe]))
-    return yield* new DemoFailed({
-      message: `No network namespace can be made here:
-  ${made.failure.message}
-In a container, give it the right to:  docker run --privileged …`
-    })
-  })
-
-const introduce = (connections: number): void => {
-  Report.line(Report.bold("A firewall dies. Its connections do not."))
-  Report.line(`
-               ┌────── fw1 ──────┐      ${connections} live TCP connections, some NATed, on IPv4
-      client ──┤        ║        ├── server      and IPv6. Both firewalls drop what they
-               └────── fw2 ──────┘      do not know: strict windows, no pick-up.`)
-}
-
-const showTable = (kept: Outcome, lost: Outcome): void => {
-  Report.line()
-  const rows = kinds.map((kind, index) => [
-    kind.name,
-    kept.opened[index]!,
-    kept.replicated[index]!,
-    kept.survived[index]!,
-    lost.survived[index]!
-  ])
-  const totals = [kept.opened, kept.replicated, kept.survived, lost.survived].map(sum)
-  Report.table(["", "opened", "replicated", "survived", "without commit"], [
-    ...rows,
-    ["all", ...totals]
-  ])
-  Report.line()
-}
+/** `scripts/setup.mjs` decides alike: a simulated kernel needs no addon. */
+const stageWanted: Effect.Effect<Stage, DemoFailed> = Effect.suspend(() => {
+  const kernel = process.env["KERNEL"] ?? (process.getuid?.() === 0 ? "real" : "simulated")
+  switch (kernel) {
+    case "real":
+      return namespaceStage(`conntrackd-demo-${process.pid}`)
+    case "simulated":
+      return Effect.succeed(simulatedStage)
+    default:
+      return Effect.fail(
+        new DemoFailed({ message: `KERNEL is ${kernel}, neither real nor simulated` })
+      )
+  }
+})
 
 const demo = Effect.gen(function*() {
-  const prefix = `conntrackd-demo-${process.pid}`
-  yield* checkMachine(prefix)
+  const stage = yield* stageWanted
   const connections = yield* connectionsWanted
-  introduce(connections)
-
-  Report.heading("Failover")
-  const kept = yield* failOver(prefix, { connections, commits: true, waitMaxMs: survivorsWaitMs })
-
-  Report.heading("Counter-proof: the same failover without the commit")
-  // The lost get more time than the last survivor needed, within reason.
-  const { max, min } = counterProofWaitMs
-  const waitMaxMs = Math.min(max, Math.max(min, 2 * kept.waitedMs))
-  const lost = yield* failOver(prefix, { connections, commits: false, waitMaxMs })
-
-  showTable(kept, lost)
-  const survivors = sum(kept.survived)
-  // The rules let nothing live on without its state: a number other than zero is a failure, and
-  // fw2's kernel table and log have been shown above.
-  const unexpected = sum(lost.survived)
-  Report.line(`without commit: ${unexpected} of ${connections} established connections survived`)
-  Report.line(`failover: ${survivors} of ${connections} established connections survived`)
-  if (survivors < connections || unexpected > 0) process.exitCode = 1
+  if (!(yield* tell(stage, connections))) process.exitCode = 1
 })
 
 const complain = ({ message }: DemoFailed): Effect.Effect<void> =>
