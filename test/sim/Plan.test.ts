@@ -78,6 +78,16 @@ describe("a plan", () => {
     )
   })
 
+  it("says everything that is wrong at once", () => {
+    const failure = failureOf(changed((json) => {
+      json["mtuBytes"] = 20
+      json["steps"] = [{ _tag: "Failover", atMs: -1, to: "X" }]
+    }))
+    for (const path of [/\["mtuBytes"\]/, /\[0\]\["atMs"\]/, /\[0\]\["to"\]/]) {
+      assert.match(failure, path)
+    }
+  })
+
   it("cannot be run with machines, links or times that do not exist", () => {
     const problem = (changes: Partial<Plan>) => problemOf(calmPlan(changes))
     assert.isUndefined(problemOf(plan))

@@ -10,7 +10,6 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
 import type { MachineName } from "./Machine.ts"
 import { clientOptions, linkAddress, linkInterface, linkPort, machineNames } from "./Machine.ts"
 
@@ -428,10 +427,12 @@ export const problemOf = (plan: Plan): string | undefined => {
   return undefined
 }
 
-const decode = Schema.decodeUnknownResult(Plan, { onExcessProperty: "error" })
-const issueText = SchemaIssue.makeFormatterDefault()
+const decode = Schema.decodeUnknownResult(Plan, {
+  errors: "all",
+  onExcessProperty: "error"
+})
 
-/** Reads a plan; the failure says where it is wrong. */
+/** Reads a plan; the failure says what is wrong, and where, of everything that is. */
 export const planOfJson = (text: string): Result.Result<Plan, string> => {
   let json: unknown
   try {
@@ -441,9 +442,7 @@ export const planOfJson = (text: string): Result.Result<Plan, string> => {
   }
   const decoded = decode(json)
   if (Result.isFailure(decoded)) {
-    const { cause } = decoded.failure
-    const details = SchemaIssue.isIssue(cause) ? issueText(cause) : decoded.failure.message
-    return Result.fail(`the plan is not valid: ${details}`)
+    return Result.fail(`the plan is not valid: ${decoded.failure.message}`)
   }
   const problem = problemOf(decoded.success)
   return problem === undefined
