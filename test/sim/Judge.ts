@@ -9,9 +9,25 @@
  * 14 and 22.
  */
 import type { Replica } from "../../src/actors/Replica.ts"
-import type { JudgedDatagram, JudgedNetwork } from "./judge/JudgedNetwork.ts"
-import type { DeclaredLoss, Verdict } from "./judge/Verdict.ts"
-import { notYetApplicable } from "./judge/Verdict.ts"
+import type { NetworkObserver, SentDatagram } from "./Datagram.ts"
+import type { Disagreement } from "./judge/Agreement.ts"
+import {
+  againstKernel,
+  againstLedger,
+  betweenCaches,
+  factsOf,
+  miscounted,
+  undrained
+} from "./judge/Agreement.ts"
+import type { Court } from "./judge/Court.ts"
+import { foreignReceives, foreignTold } from "./judge/ForeignAgreement.ts"
+import type { Message } from "./judge/Ledger.ts"
+import { Ledger } from "./judge/Ledger.ts"
+import { NetworkWatch } from "./judge/NetworkWatch.ts"
+import type { Running } from "./judge/Side.ts"
+import { foreignWindowOf, Side } from "./judge/Side.ts"
+import type { DeclaredLoss, Fact, Invariant, Verdict } from "./judge/Verdict.ts"
+import { invariants, notYetApplicable } from "./judge/Verdict.ts"
 import type { Answer, ClientOption, Ending, Machine, Witness } from "./Machine.ts"
 import type { World } from "./World.ts"
 
@@ -20,6 +36,11 @@ export type { DeclaredLoss, Verdict } from "./judge/Verdict.ts"
 export interface JudgeOptions {
   /** All machines of the simulation; asked when needed. */
   readonly machines: () => ReadonlyArray<Machine>
+}
+
+/** What the judge must know of a network. */
+export interface JudgedNetwork {
+  observe(observer: NetworkObserver): unknown
 }
 
 /** An established connection of the traffic, after a failover. */
@@ -33,19 +54,50 @@ export interface Survivor {
   readonly reason?: string
 }
 
-export class Judge implements Witness {
+/** Fiber turns of all daemons between two ticks of 100 ms. */
+const turnsPerTickMax = 500_000
+/** Messages beyond one per flow that may wait to be sent. */
+const controlsWaitingMax = 10_000
+/** Control messages of an idle daemon: acknowledgements and signs of life. */
+const quietPerSecondMax = 3
+
+/** What is not as it should be. */
+interface Problem {
+  readonly invariant: Invariant
+  readonly sentence: string
+  readonly found?: ReadonlyArray<Disagreement>
+}
+
+export class Judge implements Witness, NetworkObserver {
   readonly marks = new Map<string, number>()
   readonly notYetApplicable = notYetApplicable
   readonly declaredLosses: Array<DeclaredLoss> = []
   readonly #world: World
   readonly #options: JudgeOptions
+  readonly #court: Court
+  readonly #wire: NetworkWatch
+  readonly #sides = new Map<string, Side>()
+  readonly #ledgers = new Map<string, Ledger>()
+  readonly #built = new Map<number, Map<number, Message>>()
+  #lives = 0
+  #moments = 0
+  #turns = 0
+  #quietSinceMs: number | undefined
   #verdict: Verdict | undefined
-  /** Of the last tick. */
-  #atMs = 0
 
   constructor(world: World, network: JudgedNetwork, options: JudgeOptions) {
     this.#world = world
     this.#options = options
+    this.#court = {
+      nowMs: () => world.nowMs,
+      nextMoment: () => ++this.#moments,
+      violate: (invariant, sentence, facts) => this.#violate(invariant, sentence, facts),
+      mark: (name) => void this.marks.set(name, (this.marks.get(name) ?? 0) + 1),
+      declare: (machine, what) => {
+        this.declaredLosses.push({ atMs: world.nowMs, machine, what })
+      }
+    }
+    this.#wire = new NetworkWatch(this.#court)
     network.observe(this)
   }
 
@@ -54,11 +106,53 @@ export class Judge implements Witness {
     return this.#verdict
   }
 
+  #violate(invariant: Invariant, sentence: string, facts?: () => ReadonlyArray<Fact>): void {
+    this.#verdict ??= {
+      invariant,
+      name: invariants[invariant],
+      sentence,
+      atMs: this.#world.nowMs,
+      facts: facts?.() ?? []
+    }
+  }
+
   // ------------------------------------------------------------------------ the runner
 
-  /** Every 100 ms of simulated time. */
+  /** Every 100 ms of simulated time: S9, and what is overdue. */
   tick(): void {
-    if (this.#options.machines().length > 0) this.#atMs = this.#world.nowMs
+    const turns = this.#world.turns - this.#turns
+    this.#turns = this.#world.turns
+    if (turns > turnsPerTickMax) this.#violate("S9", `${turns} turns within 100 ms`)
+    for (const side of this.#sides.values()) {
+      this.#noteForeignLosses(side)
+      if (side.machine.state !== "running") {
+        side.postpone()
+        side.running?.receiver.postpone()
+        continue
+      }
+      const late = side.unanswered(false)
+      if (late !== undefined) this.#violate("L3", late)
+      if (side.running !== undefined) this.#checkRunning(side, side.running)
+    }
+  }
+
+  #checkRunning({ machine: { name } }: Side, { life, links, receiver }: Running): void {
+    receiver.tick()
+    const { internal, external, protocol, settings } = life.replica
+    const { resendQueueObjects } = settings.sync
+    if (protocol.resendLength > resendQueueObjects) {
+      this.#violate("S9", `${name} keeps ${protocol.resendLength} unacknowledged messages`)
+    }
+    if (protocol.txLength > internal.table.size + controlsWaitingMax) {
+      this.#violate("S9", `${name} has ${protocol.txLength} messages to send`)
+    }
+    for (const { table } of [internal, external]) {
+      if (table.size > settings.general.hashLimitEntries) {
+        this.#violate("S9", `${name} has ${table.size} flows in one cache`)
+      }
+    }
+    const difference = links.difference(life)
+    if (difference !== undefined) this.#violate("S10", `${name} counts ${difference}`)
   }
 
   /** Faults and traffic have stopped. */
@@ -66,51 +160,318 @@ export class Judge implements Witness {
 
   /** Everything agrees and every queue is empty. */
   isSettled(): boolean {
-    return this.#atMs >= 0
+    return this.#problem() === undefined
   }
 
   /** The time to settle is over, and `isSettled` never said yes: says what is wrong. */
-  notSettled(): void {}
+  notSettled(): void {
+    const problem = this.#problem()
+    if (problem === undefined) {
+      this.#violate("L1", "what disagreed agrees now, but it took too long")
+      return
+    }
+    const { found = [], invariant, sentence } = problem
+    this.#violate(invariant, sentence, () => factsOf(found))
+  }
 
   /** From now on an idle, settled pair is watched. */
-  beginQuiet(): void {}
+  beginQuiet(): void {
+    this.#quietSinceMs = this.#world.nowMs
+    for (const { outgoing, quiet } of this.#sides.values()) {
+      quiet.data = quiet.control = 0
+      quiet.tells = outgoing.tells
+    }
+  }
 
-  endQuiet(): void {}
+  /** L4. */
+  endQuiet(): void {
+    if (this.#quietSinceMs === undefined) return
+    const elapsed = (this.#world.nowMs - this.#quietSinceMs) / 1_000
+    this.#quietSinceMs = undefined
+    for (const side of this.#ours()) {
+      const { incoming, machine: { name }, outgoing, quiet } = side
+      const peer = this.#sides.get(side.machine.peerName)
+      if (outgoing.isPoisoned || incoming.isPoisoned || peer?.machine.kind === "reference") continue
+      // Flows end by themselves, and that is told.
+      const told = outgoing.tells - quiet.tells
+      const others = peer === undefined ? 0 : peer.quiet.data
+      if (quiet.data > 2 * told) {
+        this.#violate("L4", `${name} sent ${quiet.data} states in silence, and had ${told} to tell`)
+      }
+      const allowed = quietPerSecondMax * (elapsed + 1) + 2 * (quiet.data + others)
+      if (quiet.control > allowed) {
+        this.#violate(
+          "L4",
+          `${name} sent ${quiet.control} control messages in ${elapsed} s of silence`
+        )
+      }
+    }
+  }
 
-  /** What the traffic found after a failover: its connections, dead or alive. */
-  judgeSurvivors(_survivors: ReadonlyArray<Survivor>): void {}
+  /** Q4: what the traffic found after a failover. */
+  judgeSurvivors(survivors: ReadonlyArray<Survivor>): void {
+    const dead = survivors.filter(({ isAlive, isOwed }) => isOwed && !isAlive)
+    if (survivors.some(({ isAlive, isOwed }) => isOwed && isAlive)) {
+      this.#court.mark("connections survived a failover")
+    }
+    if (dead.length === 0) return
+    this.#violate(
+      "Q4",
+      `${dead.length} established connections did not survive the failover`,
+      () => [[
+        "dead",
+        dead.map(({ connection, reason }) =>
+          reason === undefined ? connection : `${connection}: ${reason}`
+        )
+      ]]
+    )
+  }
 
-  /** The run is over, all daemons were stopped. */
-  finish(): void {}
+  /** The run is over; daemons may still run. L3, S10. */
+  finish(): void {
+    for (const side of this.#sides.values()) {
+      const late = side.unanswered(true)
+      if (late !== undefined && side.machine.state !== "paused") this.#violate("L3", late)
+      if (side.running !== undefined) this.#checkNoticed(side.running)
+    }
+    for (const { life } of this.#ours().flatMap(({ running }) => running ?? [])) {
+      const wrong = miscounted(life)
+      if (wrong !== undefined) this.#violate("S10", wrong)
+    }
+  }
+
+  /** S5: what was lost by declaration was also noticed. */
+  #checkNoticed({ life, sender }: Running): void {
+    if (sender.isOverflowUnclear || sender.overflowed === sender.overflowLogged) return
+    this.#violate(
+      "S5",
+      `${life.machine} lost ${sender.overflowed} states to a full resend queue, ` +
+        `its log says ${sender.overflowLogged}`
+    )
+  }
+
+  // ------------------------------------------------------------------------ settlement
+
+  #problem(): Problem | undefined {
+    for (const side of this.#sides.values()) {
+      this.#noteForeignLosses(side)
+      const peer = this.#sides.get(side.machine.peerName)
+      const problem = side.running === undefined
+        ? this.#foreignProblem(side, peer)
+        : this.#ownProblem(side, side.running, peer)
+      if (problem !== undefined) return problem
+    }
+    return undefined
+  }
+
+  #ownProblem(side: Side, running: Running, peer: Side | undefined): Problem | undefined {
+    const { incoming, kernel, machine: { name }, outgoing } = side
+    const { life, receiver, sender } = running
+    if (!life.isReady) return { invariant: "L1", sentence: `${name} has not started` }
+    const wrong = miscounted(life)
+    if (wrong !== undefined) return { invariant: "S10", sentence: wrong }
+    const lost = this.#lostEvents(side, running)
+    if (lost !== undefined) return lost
+    const kernelFound = againstKernel(life, kernel)
+    if (kernelFound.length > 0) {
+      const sentence = `${name}'s internal cache differs from its kernel`
+      return { invariant: "Q1", sentence, found: kernelFound }
+    }
+    const ledgerFound = againstLedger(life, incoming)
+    if (ledgerFound.length > 0) {
+      const sentence = `${name}'s external cache is not what it was told`
+      return { invariant: "S1", sentence, found: ledgerFound }
+    }
+    if (!isUp(peer) || outgoing.isPoisoned || incoming.isPoisoned) return undefined
+    if (receiver.unhandled > 0) {
+      return { invariant: "L1", sentence: `${name} has not handled what it received` }
+    }
+    const isForeign = peer.machine.kind === "reference"
+    const found = isForeign
+      ? foreignReceives(life, sender, outgoing, foreignWindowOf(peer.machine)!)
+      : betweenCaches(life, sender, outgoing, {
+        leftover: () => this.#court.mark("field of an earlier flow left at the peer")
+      })
+    if (found.length > 0) {
+      const invariant = outgoing.losses > 0 ? "Q2" : "Q1"
+      const sentence = `${peer.machine.name}'s external cache differs from ${name}'s internal cache`
+      return { invariant, sentence, found }
+    }
+    const { ackWindowMessages } = life.replica.settings.sync
+    const queues = undrained(life, sender, isForeign ? ackWindowMessages : 0)
+    return queues === undefined ? undefined : { invariant: "Q5", sentence: queues }
+  }
+
+  /** Events that never arrived, and no overrun counted. */
+  #lostEvents({ kernel, machine: { name } }: Side, { life }: Running): Problem | undefined {
+    const lost = kernel.lostEvents()
+    if (lost.length === 0 || life.replica.runtime.overruns > 0) return undefined
+    return {
+      invariant: "S5",
+      sentence: `${name} lost events of ${lost.length} flows and counted no overrun`,
+      found: lost.map((key) => ({ where: "lost events of", lines: [kernel.lineOf(key)] }))
+    }
+  }
+
+  /** A peer that is not ours told us something that we do not have. */
+  #foreignProblem(side: Side, peer: Side | undefined): Problem | undefined {
+    if (side.machine.kind !== "reference" || side.machine.state !== "running") return undefined
+    if (peer?.running === undefined || side.outgoing.isPoisoned) return undefined
+    const found = foreignTold(side.outgoing)
+    if (found.length === 0) return undefined
+    const sentence = `${peer.machine.name} lacks what ${side.machine.name} told it`
+    return { invariant: side.outgoing.losses > 0 ? "Q2" : "Q1", sentence, found }
+  }
+
+  /** Losses of a peer that is not ours excuse what it told, and what it was told. */
+  #noteForeignLosses(side: Side): void {
+    const losses = foreignWindowOf(side.machine)?.declaredLosses() ?? []
+    for (; side.lossesSeen < losses.length; side.lossesSeen++) {
+      const { what } = losses[side.lossesSeen]!
+      this.#court.declare(side.machine.name, what)
+      for (const ledger of [side.outgoing, side.incoming]) {
+        ledger.senderLost(`${side.machine.name}: ${what}`)
+        ledger.losses++
+      }
+    }
+  }
+
+  #ours(): ReadonlyArray<Side> {
+    return [...this.#sides.values()].filter(({ running }) => running !== undefined)
+  }
 
   // ----------------------------------------------------------------------- the machines
 
-  booted(_machine: Machine, _replica: Replica): void {}
+  #sideOf(machine: Machine): Side {
+    let side = this.#sides.get(machine.name)
+    if (side === undefined) {
+      const { name, peerName } = machine
+      side = new Side(
+        this.#court,
+        machine,
+        this.#ledger(name, peerName),
+        this.#ledger(peerName, name)
+      )
+      this.#sides.set(name, side)
+    }
+    return side
+  }
 
-  ready(_machine: Machine): void {}
+  #ledger(sender: string, receiver: string): Ledger {
+    const name = `${sender}${receiver}`
+    let ledger = this.#ledgers.get(name)
+    if (ledger === undefined) {
+      ledger = new Ledger(this.#court, sender, receiver)
+      this.#ledgers.set(name, ledger)
+    }
+    return ledger
+  }
 
-  ended(
-    _machine: Machine,
-    _ending: Ending,
-    _leaks: ReadonlyArray<string>,
-    _reason?: string
-  ): void {}
+  booted(machine: Machine, replica: Replica): void {
+    const peer = this.#options.machines().find(({ name }) => name === machine.peerName)
+    const running = this.#sideOf(machine).boot(
+      ++this.#lives,
+      replica,
+      peer?.kind !== "reference",
+      (life) => this.#built.get(life)
+    )
+    this.#built.set(running.life.id, running.life.built)
+  }
 
-  kernelMade(_machine: Machine): void {}
+  ready(machine: Machine): void {
+    const side = this.#sideOf(machine)
+    if (side.running !== undefined) side.running.life.isReady = true
+    if (machine.kind !== "reference") return
+    side.speaker = { life: ++this.#lives, built: new Map() }
+    this.#built.set(side.speaker.life, side.speaker.built)
+  }
 
-  logged(_machine: Machine, _level: string, _text: string): void {}
+  ended(machine: Machine, ending: Ending, leaks: ReadonlyArray<string>, reason?: string): void {
+    const side = this.#sideOf(machine)
+    const { name } = machine
+    if (machine.kind === "conntrackd") {
+      if (ending === "crashed" || ending === "failed to start") {
+        this.#violate(
+          "S12",
+          `${name}'s daemon ${ending}`,
+          () => [["why", (reason ?? "").split("\n")]]
+        )
+      }
+      if (leaks.length > 0) {
+        this.#violate("S12", `${name}'s daemon left something behind`, () => [["leaks", leaks]])
+      }
+    }
+    const { running } = side
+    if (running !== undefined) {
+      running.life.hasEnded = true
+      if (ending === "stopped") this.#checkNoticed(running)
+      if (running.sender.mirror.flowCount > 0) this.#court.mark(`${ending} with unacknowledged`)
+    }
+    this.#court.mark(ending)
+    this.#court.declare(name, ending)
+    side.end()
+  }
 
-  asked(_machine: Machine, _option: ClientOption): void {}
+  kernelMade(machine: Machine): void {
+    this.#sideOf(machine).kernel.watch(machine.kernel)
+  }
 
-  answered(_machine: Machine, _answer: Answer): void {}
+  logged(machine: Machine, _level: string, text: string): void {
+    const side = this.#sideOf(machine)
+    if (machine.kind === "reference") return
+    side.commit.logged(text)
+    const overflow = /^the resend queue is full: (\d+) unacknowledged/.exec(text)
+    if (overflow !== null && side.running !== undefined) {
+      side.running.sender.overflowLogged += Number(overflow[1])
+    }
+    if (text.includes("actor failed, the daemon stops")) {
+      this.#violate("S12", `${machine.name}: ${text.split("\n")[0]}`, () => [
+        ["the log", text.split("\n")]
+      ])
+    }
+  }
+
+  asked(machine: Machine, option: ClientOption): void {
+    this.#sideOf(machine).asked(option)
+  }
+
+  answered(machine: Machine, answer: Answer): void {
+    this.#sideOf(machine).answered(answer)
+  }
 
   // ------------------------------------------------------------------------ the network
 
-  sent(_datagram: JudgedDatagram): void {}
+  sent(datagram: SentDatagram): void {
+    const side = this.#sides.get(datagram.from)
+    if (side === undefined || datagram.origin === "injected") return
+    const { outgoing, quiet, running, speaker } = side
+    if (running === undefined) {
+      if (side.machine.kind === "reference") this.#wire.sentByOther(datagram, speaker, outgoing)
+      return
+    }
+    this.#wire.sentByUs(datagram, running.life)
+    const { links } = running
+    if (datagram.origin === "refused") links.refused++
+    else {
+      links.sent++
+      links.sentBytes += datagram.bytes.length
+    }
+    if (this.#quietSinceMs === undefined) return
+    for (const { type } of this.#wire.messagesOf(datagram, datagram.bytes) ?? []) {
+      if (type <= 2) quiet.data++
+      else quiet.control++
+    }
+  }
 
-  delivered(_datagram: JudgedDatagram, _copy: number, _bytes: Uint8Array): void {}
-
-  lost(_datagram: JudgedDatagram, _why: string): void {}
-
-  read(_datagram: JudgedDatagram, _copy: number, _bytes: Uint8Array): void {}
+  read(datagram: SentDatagram, _copy: number, bytes: Uint8Array): void {
+    const running = this.#sides.get(datagram.to)?.running
+    if (running === undefined) return
+    running.links.read++
+    running.links.readBytes += bytes.length
+    running.receiver.read(datagram.link, this.#wire.messagesOf(datagram, bytes))
+  }
 }
+
+const isUp = (side: Side | undefined): side is Side =>
+  side !== undefined && side.machine.state === "running" &&
+  (side.machine.kind === "reference" || side.running?.life.isReady === true)

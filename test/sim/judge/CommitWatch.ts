@@ -1,0 +1,201 @@
+/**
+ * Watches the commits of one machine: S11 (one at a time, no flush meanwhile, answered when done)
+ * and Q3 (the kernel then has what the external cache had, refusals are counted and logged).
+ *
+ * Source: specification, "The synchronisation engines", section 14.
+ */
+import type { ClientOption } from "../Machine.ts"
+import type { KernelFlow } from "../KernelFlow.ts"
+import { StatusBit } from "../KernelFlow.ts"
+import type { ReferenceFlow } from "../reference/ReferenceWire.ts"
+import type { Court } from "./Court.ts"
+import type { KernelWatch, OwnDoing } from "./KernelWatch.ts"
+import type { Ledger } from "./Ledger.ts"
+import { lineOfFlow } from "./WireFlow.ts"
+
+/** Timeouts count in whole seconds, on two machines, and a commit takes its time. */
+const timeoutToleranceSeconds = 3
+const fallbackSeconds = 60
+/** The kernel clamps what is longer. */
+const timeoutMaxSeconds = 8_589_934
+
+interface Put {
+  readonly seconds: number
+  readonly atMs: number
+}
+
+export interface CommitParts {
+  readonly court: Court
+  readonly machine: string
+  readonly kernel: KernelWatch
+  /** What the peer told this machine. */
+  readonly incoming: Ledger
+  readonly commitTimeoutSeconds: () => number | undefined
+}
+
+export class CommitWatch implements OwnDoing {
+  readonly #parts: CommitParts
+  #isRunning = false
+  #beganMoment = 0
+  #failed = 0
+  /** Requests that the daemon said it skips. */
+  #skipped = 0
+  /** What our own requests made of a flow during this commit. */
+  readonly #put = new Map<string, Put>()
+
+  constructor(parts: CommitParts) {
+    this.#parts = parts
+  }
+
+  get isRunning(): boolean {
+    return this.#isRunning
+  }
+
+  /** The daemon is gone: nobody commits. */
+  ended(): void {
+    this.#isRunning = false
+    this.#skipped = 0
+  }
+
+  logged(text: string): void {
+    if (text.startsWith("committing all external caches")) this.#began()
+    else if (text.startsWith("commit already in progress")) this.#skip()
+    else if (text.startsWith("commit has taken")) this.#done(true)
+    else if (text.startsWith("the commit was given up")) this.#done(false)
+    else {
+      const refused = /^(\d+) entries can't be committed/.exec(text)
+      if (refused !== null) {
+        this.#failed = Number(refused[1])
+        this.#parts.court.mark("commit with refusals")
+      }
+    }
+  }
+
+  answered(option: ClientOption, isAnswered: boolean): void {
+    if (option !== "-c" || !isAnswered || !this.#isRunning) return
+    if (this.#skipped > 0) {
+      this.#skipped--
+      return
+    }
+    const { court, machine } = this.#parts
+    court.violate("S11", `${machine} answered a commit request before the commit was done`)
+  }
+
+  flushing(): void {
+    if (!this.#isRunning) return
+    const { court, machine } = this.#parts
+    court.violate("S11", `${machine} flushed its external cache while a commit was running`)
+  }
+
+  didOurselves(key: string, flow: KernelFlow): void {
+    if (!this.#isRunning || flow.isGone) return
+    const nowMs = this.#parts.court.nowMs()
+    this.#put.set(key, { seconds: (flow.expiresAtMs - nowMs) / 1_000, atMs: nowMs })
+  }
+
+  #began(): void {
+    // A second request is announced, too, and then skipped.
+    if (this.#isRunning) return
+    this.#isRunning = true
+    this.#beganMoment = this.#parts.court.nextMoment()
+    this.#failed = 0
+    this.#skipped = 0
+    this.#put.clear()
+    this.#parts.court.mark("commit")
+  }
+
+  #skip(): void {
+    const { court, machine } = this.#parts
+    if (!this.#isRunning) {
+      court.violate("S11", `${machine} skipped a commit although none was running`)
+    }
+    court.mark("commit skipped")
+    this.#skipped++
+  }
+
+  #done(isWhole: boolean): void {
+    const { court, machine } = this.#parts
+    if (!this.#isRunning) {
+      court.violate("S11", `${machine} ended two commits, but began one`)
+      return
+    }
+    this.#isRunning = false
+    this.#skipped = 0
+    if (isWhole) this.#judge()
+    else court.mark("commit given up")
+  }
+
+  /** Q3. */
+  #judge(): void {
+    const { court, incoming, kernel, machine } = this.#parts
+    if (kernel.kernel === undefined) return
+    const missing: Array<string> = []
+    for (const [key, flow] of incoming.held) {
+      const told = incoming.find(key)
+      // What came, or what packets did, since the commit began, may be newer than what it did.
+      if (told === undefined || told.appliedAtMoment > this.#beganMoment) continue
+      if (kernel.lastMomentOf(key) > this.#beganMoment) continue
+      const complaint = this.#complaint(key, flow)
+      if (complaint !== undefined) missing.push(complaint, `  ${lineOfFlow(flow)}`)
+    }
+    if (missing.length / 2 <= this.#failed) return
+    court.violate(
+      "Q3",
+      `${machine} committed, and its kernel has not what the external cache has`,
+      () => [
+        ["not restored", missing],
+        ["refusals", [`${this.#failed} were counted and logged`]]
+      ]
+    )
+  }
+
+  #complaint(key: string, flow: ReferenceFlow): string | undefined {
+    const is = this.#find(key)
+    if (is === undefined) return "not in the kernel"
+    if (is.tcp !== undefined && flow.tcpState !== undefined && flow.tcpState < 10) {
+      if (is.tcp.state !== flow.tcpState) return `TCP state ${is.tcp.state}, not ${flow.tcpState}`
+    }
+    if (flow.mark !== undefined && is.mark !== flow.mark) return `mark ${is.mark}, not ${flow.mark}`
+    const { destination, source } = flow.addresses!
+    const replySource = flow.dnatAddress ?? destination
+    const replyDestination = flow.snatAddress ?? source
+    if (is.reply.src !== replySource || is.reply.dst !== replyDestination) {
+      return `reply ${is.reply.src} to ${is.reply.dst}, not ${replySource} to ${replyDestination}`
+    }
+    if (flow.labels !== undefined && is.labels !== undefined) {
+      const labels = new DataView(is.labels.buffer, is.labels.byteOffset)
+      if (flow.labels.some((value, i) => labels.getUint32(4 * i, true) !== value)) return "labels"
+    }
+    return this.#timeoutComplaint(key, flow, is)
+  }
+
+  #timeoutComplaint(key: string, flow: ReferenceFlow, is: KernelFlow): string | undefined {
+    const put = this.#put.get(key)
+    if (put === undefined || (is.status & StatusBit.fixedTimeout) !== 0) return undefined
+    const wanted = this.#timeoutOf(key, flow, put.atMs)
+    const isNear = (seconds: number): boolean =>
+      Math.abs(put.seconds - Math.min(seconds, timeoutMaxSeconds)) <= timeoutToleranceSeconds
+    if (isNear(wanted)) return undefined
+    // Where the rest is about nothing, either side of the rule will do.
+    if (Math.abs(wanted) <= timeoutToleranceSeconds || wanted < 0) {
+      if (isNear(fallbackSeconds) || (flow.timeout !== undefined && isNear(flow.timeout))) {
+        return undefined
+      }
+    }
+    return `timeout ${put.seconds} s, not ${wanted} s`
+  }
+
+  #timeoutOf(key: string, flow: ReferenceFlow, atMs: number): number {
+    const fixed = this.#parts.commitTimeoutSeconds()
+    if (fixed !== undefined) return fixed
+    if (flow.timeout === undefined) return fallbackSeconds
+    const ageMs = atMs - (this.#parts.incoming.find(key)?.appliedAtMs ?? atMs)
+    return flow.timeout - ageMs / 1_000
+  }
+
+  #find(key: string): KernelFlow | undefined {
+    const [l4, zone, src, dst, a, b] = key.split("/")
+    const tuple = { src: src!, dst: dst!, l4: Number(l4), a: Number(a), b: Number(b) }
+    return this.#parts.kernel.kernel!.find(tuple, Number(zone))
+  }
+}
