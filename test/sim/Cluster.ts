@@ -7,6 +7,8 @@ import { linkInterface } from "./Machine.ts"
 import { Operator } from "./Operator.ts"
 import type { Plan } from "./Plan.ts"
 import { configurationFor, firstPrimaries, machinesOf, peerOf } from "./Plan.ts"
+import { ReferenceNode } from "./reference/ReferenceNode.ts"
+import { referenceSettings } from "./reference/ReferenceSettings.ts"
 import { SimNode } from "./SimNode.ts"
 import { Traffic } from "./Traffic.ts"
 import { VirtualNetwork } from "./VirtualNetwork.ts"
@@ -78,20 +80,19 @@ export class Cluster {
 
   /** A machine's interface of a dedicated link changes; its kernel says so. */
   setInterface(name: MachineName, link: number, isUp: boolean, hasCarrier: boolean): void {
-    this.network.setInterface(name, link, isUp && hasCarrier)
+    this.network.setInterface(name, link, isUp, hasCarrier)
     const routing = this.node(name)?.routing
     routing?.set(linkInterface(link), { up: isUp, running: isUp && hasCarrier })
   }
 
   #machine(name: MachineName): Machine {
     const { kernel, referencePeer } = this.plan
-    if (name === referencePeer) throw new Error("the reference peer is not there yet")
-    return new SimNode({
+    const configuration = configurationFor(this.plan, name)
+    const common = {
       world: this.world,
       network: this.network,
       name,
       peerName: peerOf(name),
-      configuration: configurationFor(this.plan, name),
       kernel: {
         flowsMax: kernel.flowsMax,
         accounting: kernel.accounting,
@@ -99,7 +100,10 @@ export class Cluster {
         ...(kernel.timestamps ? { epochNs: BigInt(this.world.epochMs) * 1_000_000n } : {})
       },
       witness: this.witnesses
-    })
+    }
+    return name === referencePeer
+      ? new ReferenceNode({ ...common, configuration: referenceSettings(configuration) })
+      : new SimNode({ ...common, configuration })
   }
 
   #applyNetworkFaults(): void {

@@ -31,7 +31,7 @@ export interface SimulateOptions {
   /** Keeps the timeline and the packets. */
   readonly record?: boolean
   /** Told of everything that goes into the timeline, as it happens. */
-  readonly onEntry?: (entry: TimelineEntry) => void
+  readonly onEntry?: ((entry: TimelineEntry) => void) | undefined
 }
 
 export interface Outcome {

@@ -1,9 +1,9 @@
 /**
- * Events that must happen somewhere in a long run of seeds, or the simulator is too tame: invariant
- * M1. "link change" and "TCP reconnect" join when there are several links, and TCP.
- *
- * Source: architecture, section 8.3.
+ * Events that a run of many seeds must have seen at least once (M1): a simulation that never
+ * overflows a queue proves nothing about overflows.
  */
+
+/** Marks of the judge that a run of seeds fails without. */
 export const marksExpected: ReadonlyArray<string> = [
   "resend queue overflow",
   "nack resend",

@@ -68,7 +68,7 @@ export class ReferenceNode implements Machine {
     this.peerName = options.peerName
     this.#kernel = this.#makeKernel()
     const tick = (): void => {
-      if (this.#hasPower) this.#kernel.advanceTo(options.world.nowMs)
+      if (this.#hasPower) this.#kernel.advanceTo(Math.floor(options.world.nowMs))
       options.world.after(kernelTickMs, tick)
     }
     tick()
@@ -206,7 +206,7 @@ export class ReferenceNode implements Machine {
     const { kernel, world } = this.#options
     return new FakeKernel({
       ...kernel,
-      now: () => world.nowMs,
+      now: () => Math.floor(world.nowMs),
       defer: (task) => world.schedule(undefined, task)
     })
   }
