@@ -4,6 +4,7 @@
  * Source: specification, "The kernel's connection-tracking interface", section 6; what it leaves
  * open as a real kernel (6.18) answered.
  */
+import { expectFlow } from "./ExpectationLife.ts"
 import { expectationAttributes } from "./ExpectationMessage.ts"
 import type { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"
 import { tupleIn } from "./FlowRequest.ts"
@@ -13,16 +14,7 @@ import type { KernelFlow } from "./KernelFlow.ts"
 import type { KernelState } from "./KernelState.ts"
 import { startDump } from "./NetlinkDump.ts"
 import type { Request } from "./NetlinkReader.ts"
-import {
-  EBUSY,
-  EEXIST,
-  EINVAL,
-  EMFILE,
-  ENOENT,
-  EOPNOTSUPP,
-  ERANGE,
-  Refused
-} from "./NetlinkReader.ts"
+import { EEXIST, EINVAL, ENOENT, EOPNOTSUPP, ERANGE, Refused } from "./NetlinkReader.ts"
 import { nfmsg } from "./NetlinkWriter.ts"
 
 const [CREATE, EXCL, DUMP] = [0x400, 0x200, 0x300]
@@ -76,7 +68,6 @@ const translationIn = (request: Request): ExpectedTranslation | undefined => {
 
 export class ExpectationRequests {
   readonly #state: KernelState
-  #ids = 0
 
   constructor(state: KernelState) {
     this.#state = state
@@ -142,33 +133,22 @@ export class ExpectationRequests {
     const mask = tupleIn(request, Attr.mask)!.tuple
     const master = this.#master(request)
     if (master.helper === undefined) throw new Refused(EOPNOTSUPP)
-    const number = attributes.number(Attr.class, 4) ?? 0
-    const policy = policyOf(master.helper, number)
-    if (policy === undefined) throw new Refused(EINVAL)
+    const policy = attributes.number(Attr.class, 4) ?? 0
+    if (policyOf(master.helper, policy) === undefined) throw new Refused(EINVAL)
     const fn = textIn(request, Attr.fn)
     if (fn !== undefined && !(knownFunctions as ReadonlyArray<string>).includes(fn)) {
       throw new Refused(EINVAL)
     }
-    const one: KernelExpectation = {
-      // Opaque and never the same for two: multiplication by an odd number.
-      id: Math.imul(++this.#ids, 0x85eb_ca6b) >>> 0,
+    expectFlow(this.#state, {
       family,
       master,
       tuple,
       mask: { src: mask.src, a: mask.a },
-      flags: (attributes.number(Attr.flags, 4) ?? 0) & ~ExpectFlag.userspace,
-      policy: number,
+      flags: attributes.number(Attr.flags, 4) ?? 0,
+      policy,
       translation: translationIn(request),
-      fn,
-      expiresAtMs: this.#after(policy.timeoutSeconds),
-      isGone: false
-    }
-    const { expectations, options } = this.#state
-    if (expectations.hasClash(one)) throw new Refused(EBUSY)
-    const surplus = expectations.surplus(one, policy.expectedMax)
-    if (surplus !== undefined) this.#state.forget(surplus)
-    if (expectations.size >= (options.expectationsMax ?? 4_096)) throw new Refused(EMFILE)
-    this.#state.expect(one)
+      fn
+    })
   }
 
   #checkId({ attributes }: Request, one: KernelExpectation | undefined): KernelExpectation {

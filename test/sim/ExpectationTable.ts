@@ -12,11 +12,17 @@ const none: ReadonlySet<KernelExpectation> = new Set()
 export class ExpectationTable {
   readonly #all = new Set<KernelExpectation>()
   readonly #byMaster = new Map<KernelFlow, Set<KernelExpectation>>()
+  #ids = 0
   /** Nothing expires before. */
   #quietUntilMs = Infinity
 
   get size(): number {
     return this.#all.size
+  }
+
+  /** Opaque and never the same for two: multiplication by an odd number. */
+  nextId(): number {
+    return Math.imul(++this.#ids, 0x85eb_ca6b) >>> 0
   }
 
   /** In the order of their creation. */
