@@ -400,5 +400,5 @@ test("two links fail together: what could not be sent is sent again", () => {
     isIrregularAt: 9.8,
     crossedAt: 11.166
   })
-  expect(predicted).toBe(27)
+  expect(predicted).toBe(25)
 })

@@ -119,9 +119,17 @@ const hexOf = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
 const bytesOf = (hex: string): Array<number> =>
   (hex.match(/../g) ?? []).map((byte) => parseInt(byte, 16))
-const numberOf = (bytes: Uint8Array): number => bytes.reduce((sum, byte) => sum * 256 + byte, 0)
-const big = (value: number, width: number): Array<number> =>
-  Array.from({ length: width }, (_, i) => Math.floor(value / 256 ** (width - 1 - i)) % 256)
+/** Up to 32 bits, unsigned. */
+const numberOf = (bytes: Uint8Array): number => {
+  let value = 0
+  for (const byte of bytes) value = value * 256 + byte
+  return value
+}
+const big = (value: number, width: number): Array<number> => {
+  const out: Array<number> = []
+  for (let shift = 8 * (width - 1); shift >= 0; shift -= 8) out.push((value >>> shift) & 0xff)
+  return out
+}
 
 interface Codec<T> {
   /** Bytes of the value; `max`: any number up to it. */
