@@ -9,7 +9,7 @@
  */
 import type { FakeKernel } from "./FakeKernel.ts"
 import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
-import { inverted, isSameTuple, StatusBit } from "./KernelFlow.ts"
+import { inverted, isSameTuple, keyOf, StatusBit } from "./KernelFlow.ts"
 import type { KernelTraffic } from "./KernelTraffic.ts"
 import type { Machine } from "./Machine.ts"
 import type { TrafficConnection } from "./TrafficConnection.ts"
@@ -103,13 +103,22 @@ const reasonOf = (
 
 const textOf = ({ a, b, dst, src }: KernelTuple): string => `${src}:${a} > ${dst}:${b}`
 
+/** Where the connections of a snapshot are now, and what is known of them. */
+export interface Enquiry {
+  readonly verdictOf: (connection: TrafficConnection) => PacketVerdict
+  readonly isRefused: (connection: TrafficConnection) => boolean
+  /** Where its packets go. */
+  readonly kernelOf: (connection: TrafficConnection) => FakeKernel | undefined
+}
+
 /** Sorts the connections of the snapshot by what became of them. Sends packets. */
 export const checkSurvivors = (
   snapshot: Snapshot,
-  verdictOf: (connection: TrafficConnection) => PacketVerdict,
-  isRefused: (connection: TrafficConnection) => boolean
+  { isRefused, kernelOf, verdictOf }: Enquiry
 ): SurvivorReport => {
   const casualties: Array<PacketVerdict> = []
+  /** Tuples of those whose entries cannot have the port that they had. */
+  const displaced = new Set<string>()
   const excused: Record<Excuse, number> = {
     "ended": 0,
     "spoke before the commit": 0,
@@ -121,6 +130,7 @@ export const checkSurvivors = (
     const excuse = excuseOf(one, snapshot)
     if (excuse !== undefined) {
       excused[excuse]++
+      if (excuse === "port given away") displaced.add(tupleKeyOf(one.connection))
       continue
     }
     const { connection } = one
@@ -133,8 +143,32 @@ export const checkSurvivors = (
     else if (isRefused(connection)) excused["kernel refused"]++
     else casualties.push(verdict)
   }
-  return { casualties, survivors, excused }
+  const rest = withoutDisplaced(casualties, displaced, kernelOf)
+  excused["port given away"] += casualties.length - rest.length
+  return { casualties: rest, survivors, excused }
 }
+
+/**
+ * To an entry whose port was given away the kernel gives another port, perhaps that of an entry
+ * which is committed later; and so on.
+ */
+const withoutDisplaced = (
+  casualties: ReadonlyArray<PacketVerdict>,
+  displaced: Set<string>,
+  kernelOf: Enquiry["kernelOf"]
+): ReadonlyArray<PacketVerdict> => {
+  const rest = casualties.filter(({ connection }) => {
+    const { reply, zone } = connection
+    const holder = reply === undefined ? undefined : kernelOf(connection)?.find(reply, zone)
+    if (holder === undefined || !displaced.has(keyOf(holder.original, zone))) return true
+    displaced.add(tupleKeyOf(connection))
+    return false
+  })
+  const isStable = rest.length === casualties.length
+  return isStable ? rest : withoutDisplaced(rest, displaced, kernelOf)
+}
+
+const tupleKeyOf = ({ original, zone }: TrafficConnection): string => keyOf(original, zone)
 
 const excuseOf = (
   { connection, generation }: Remembered,

@@ -130,7 +130,7 @@ export class Traffic {
     family: 4 | 6 = 4,
     more: OpenOptions = {}
   ): void {
-    const machine = this.#options.holders()[0]
+    const machine = this.#holders()[0]
     const options = this.#connectionOptions(kind, translated, family, more)
     for (let i = 0; i < count; i++) this.#openOne(machine, undefined, options)
   }
@@ -145,6 +145,7 @@ export class Traffic {
     more: OpenOptions = {}
   ): void {
     const options = this.#connectionOptions(kind, translated, family, more)
+    machine.kernel.advanceTo(Math.floor(this.#options.world.nowMs))
     for (let i = 0; i < count; i++) this.#openOne(machine, machine.name, options)
   }
 
@@ -157,7 +158,7 @@ export class Traffic {
     for (let i = 0; i < count; i++) {
       const connection = this.#ended.pop()
       if (connection === undefined) return
-      const machine = this.#machineOf(connection, this.#options.holders())
+      const machine = this.#machineOf(connection, this.#holders())
       if (machine === undefined) continue
       const old = machine.kernel.find(connection.original, connection.zone)
       if (old !== undefined) {
@@ -248,7 +249,7 @@ export class Traffic {
       if (kernel.find(inverted({ ...sent, a: port }), zone) === undefined) {
         return { ...rules, snat: { ...wanted.snat, port } }
       }
-      port = 1_024 + (connection.firstPort(this.#dice) - 1_024 + i * 7) % 64_512
+      port = connection.otherPort(this.#dice, i)
     }
     return undefined
   }
@@ -280,7 +281,7 @@ export class Traffic {
    */
   update(count: number, change: Change = "any"): void {
     const { labels = false } = this.#options
-    const holders = this.#options.holders()
+    const holders = this.#holders()
     for (let i = 0; i < count; i++) {
       const connection = this.#pick()
       if (connection === undefined) return
@@ -303,7 +304,7 @@ export class Traffic {
    */
   beat(): void {
     const { giveUpMs = giveUpDefaultMs, world } = this.#options
-    const holders = this.#options.holders()
+    const holders = this.#holders()
     // Backwards, as those that end leave the list.
     for (let i = this.#alive.length - 1; i >= 0; i--) {
       const connection = this.#alive[i]!
@@ -345,7 +346,7 @@ export class Traffic {
 
   /** So many connections are over: TCP says goodbye, the others fall silent. */
   close(count: number): void {
-    const holders = this.#options.holders()
+    const holders = this.#holders()
     for (let i = 0; i < count; i++) {
       const connection = this.#pick()
       if (connection === undefined) return
@@ -358,7 +359,7 @@ export class Traffic {
 
   /** One end of so many TCP connections tears them down; of others the kernel is told to forget. */
   reset(count: number): void {
-    const holders = this.#options.holders()
+    const holders = this.#holders()
     for (let i = 0; i < count; i++) {
       const connection = this.#pick()
       if (connection === undefined) return
@@ -372,7 +373,7 @@ export class Traffic {
 
   /** So many connections are silent until their flows are gone. */
   expire(count: number): void {
-    const holders = this.#options.holders()
+    const holders = this.#holders()
     for (let i = 0; i < count; i++) {
       const connection = this.#pick()
       if (connection === undefined) return
@@ -403,7 +404,7 @@ export class Traffic {
 
   /** One packet in each direction of every living connection: what became of it. */
   tryPackets(): ReadonlyArray<PacketVerdict> {
-    const holders = this.#options.holders()
+    const holders = this.#holders()
     return this.#alive.map((connection) => this.#try(connection, holders))
   }
 
@@ -414,7 +415,7 @@ export class Traffic {
    * external cache, as established, and of this generation. Sends no packets.
    */
   snapshotReplicated(isReplicated: (connection: TrafficConnection) => boolean): Snapshot {
-    const holders = this.#options.holders()
+    const holders = this.#holders()
     const remembered: Array<{ connection: TrafficConnection; generation: number }> = []
     for (const connection of this.#alive) {
       const machine = this.#machineOf(connection, holders)
@@ -435,13 +436,17 @@ export class Traffic {
     snapshot: Snapshot,
     isRefused: (connection: TrafficConnection) => boolean = () => false
   ): SurvivorReport {
-    const holders = this.#options.holders()
-    return checkSurvivors(snapshot, (connection) => this.#try(connection, holders), isRefused)
+    const holders = this.#holders()
+    return checkSurvivors(snapshot, {
+      isRefused,
+      verdictOf: (connection) => this.#try(connection, holders),
+      kernelOf: (connection) => this.#machineOf(connection, holders)?.kernel
+    })
   }
 
   /** Its flow where its packets go now, whatever its translation. */
   flow(connection: TrafficConnection): KernelFlow | undefined {
-    return this.#flowOf(connection, this.#options.holders())
+    return this.#flowOf(connection, this.#holders())
   }
 
   #try(connection: TrafficConnection, holders: ReadonlyArray<Machine>): PacketVerdict {
@@ -457,6 +462,14 @@ export class Traffic {
       this.#drivers.set(kernel, driver)
     }
     return driver
+  }
+
+  /** Who has the address. Their kernels learn what time it is: flows are not looked up always. */
+  #holders(): ReadonlyArray<Machine> {
+    const holders = this.#options.holders()
+    const nowMs = Math.floor(this.#options.world.nowMs)
+    for (const { kernel } of holders) kernel.advanceTo(nowMs)
+    return holders
   }
 
   #machineOf(

@@ -77,6 +77,8 @@ const throwsMax = 16
 const Throw = { server: 0, port: 1, nat: 2, eager: 3, mark: 4, tag: 5, data: 6, snat: 7 } as const
 
 const clientsMax = 40
+/** So few that kernels which know nothing of each other choose the same ones. */
+const otherPortsMax = 500
 const serverPorts = [80, 443, 22, 8_080, 5_432] as const
 
 export class TrafficConnection {
@@ -150,9 +152,10 @@ export class TrafficConnection {
     return this.kind === "ftp" && stream.at(this.index * throwsMax + Throw.data) < 0.5
   }
 
-  /** Where the search for a free port starts. */
-  firstPort(stream: Stream): number {
-    return 1_024 + Math.floor(stream.at(this.index * throwsMax + Throw.snat) * 64_512)
+  /** The port that is tried as number `attempt`, from 0, when the client's own is in use. */
+  otherPort(stream: Stream, attempt: number): number {
+    const start = Math.floor(stream.at(this.index * throwsMax + Throw.snat) * otherPortsMax)
+    return 1_024 + (start + attempt * 7) % otherPortsMax
   }
 
   /** A client opens it again. */
