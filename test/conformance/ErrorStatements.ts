@@ -121,6 +121,12 @@ export const errorStatements: ReadonlyArray<Statement> = [
     "EINVAL",
     request(Type.get, Flag.dump, [nest(25, attribute(1, [0, 0x10, 0, 0])), orig(flow)])
   ),
+  ...two("a short filter", "EINVAL", request(Type.get, Flag.dump, [nest(25, attribute(1, [1]))])),
+  ...two(
+    "an unknown attribute in a filter",
+    "EINVAL",
+    request(Type.get, Flag.dump, [nest(25, attribute(3, [1]))])
+  ),
   ...two("a flush that is refused", "EINVAL", flush({ family: 0 }, sized(3, 4, 0))),
   ...two("bytes after the attributes", "ACK", update(flow, [9, 9]))
 ]

@@ -1,4 +1,5 @@
 /** All statements about kernels. */
+import { batchStatements } from "./BatchStatements.ts"
 import { errorStatements } from "./ErrorStatements.ts"
 import { eventStatements } from "./EventStatements.ts"
 import { expectationRuleStatements } from "./ExpectationRuleStatements.ts"
@@ -7,6 +8,7 @@ import { flowChangeStatements } from "./FlowChangeStatements.ts"
 import { flowCreateStatements } from "./FlowCreateStatements.ts"
 import { flowDeleteStatements } from "./FlowDeleteStatements.ts"
 import { flowDumpStatements } from "./FlowDumpStatements.ts"
+import { flowFilterStatements } from "./FlowFilterStatements.ts"
 import { flowMakeStatements } from "./FlowMakeStatements.ts"
 import type { Statement } from "./Statement.ts"
 
@@ -16,6 +18,8 @@ export const statements: ReadonlyArray<Statement> = [
   ...flowChangeStatements,
   ...flowDeleteStatements,
   ...flowDumpStatements,
+  ...flowFilterStatements,
+  ...batchStatements,
   ...errorStatements,
   ...eventStatements,
   ...expectationStatements,

@@ -5,7 +5,7 @@
  */
 import { filterTupleIn } from "./FlowRequest.ts"
 import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
-import { Direction, Ip6, zoneOf } from "./KernelFlow.ts"
+import { Ip6 } from "./KernelFlow.ts"
 import type { Request } from "./NetlinkReader.ts"
 import { EINVAL, Refused } from "./NetlinkReader.ts"
 
@@ -48,8 +48,8 @@ export const matcher = (request: Request, family: number): (flow: KernelFlow) =>
     (reply === undefined || fits(flow.reply, reply, flow.family)) &&
     (mark === undefined || ((flow.mark & markMask) >>> 0) === mark) &&
     (status === undefined || ((flow.status & statusMask) >>> 0) === status) &&
-    (zone === undefined || zoneOf(flow, Direction.original) === zone ||
-      zoneOf(flow, Direction.reply) === zone)
+    // A zone of one direction is the zone of the flow.
+    (zone === undefined || flow.zone === zone)
 }
 
 /** A filter of either direction; undefined when it names no field. */
@@ -58,6 +58,10 @@ const tupleFiltersIn = (
 ): readonly [original: TupleFilter | undefined, reply: TupleFilter | undefined] => {
   const nest = request.attributes.nest(25)
   if (nest === undefined) return [undefined, undefined]
+  // This nest alone is read strictly.
+  for (const [type, value] of nest.entries()) {
+    if (type < 1 || type > 2 || value.length !== 4) throw new Refused(EINVAL)
+  }
   const words = ([1, 2] as const).map((type) => nest.hostNumber(type) ?? 0)
   for (const flags of words) if ((flags & ~known) !== 0) throw new Refused(EINVAL)
   const [original, reply] = words.map((flags, i) => {

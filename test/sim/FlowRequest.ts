@@ -87,6 +87,8 @@ export const filterTupleIn = (
   const out = { src: "", dst: "", l4: 0, a: 0, b: 0 }
   const bytes = family === Ip6 ? 16 : 4
   const first = family === Ip6 ? 3 : 1
+  const hasZone = (flags & 0x4) !== 0 && outer.number(3, 2) !== undefined
+  if (hasZone && (attributes.number(18, 2) ?? 0) !== 0) throw new Refused(EINVAL)
   const address = (flag: number, member: number): string => {
     if ((flags & flag) === 0) return ""
     const value = outer.nest(1)?.bytes(member, bytes)
@@ -107,7 +109,10 @@ export const filterTupleIn = (
   if (isIcmp(out.l4)) {
     const shift = out.l4 === 1 ? 6 : 9
     const member = out.l4 === 1 ? 4 : 7
-    out.b = (field(1 << shift, member + 1, 1) << 8) | field(2 << shift, member + 2, 1)
+    const icmpType = field(1 << shift, member + 1, 1)
+    const isQuery = icmpAnswer(out.l4, icmpType) !== undefined
+    if ((flags & (1 << shift)) !== 0 && !isQuery) throw new Refused(EINVAL)
+    out.b = (icmpType << 8) | field(2 << shift, member + 2, 1)
     out.a = field(4 << shift, member, 2)
   } else if (hasPair(out.l4)) {
     out.a = field(0x10, 2, 2)

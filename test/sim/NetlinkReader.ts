@@ -50,6 +50,11 @@ export class Attributes {
     this.hasLeftover = at < bytes.length
   }
 
+  /** All of them. */
+  entries(): Iterable<readonly [type: number, value: Uint8Array]> {
+    return this.#values
+  }
+
   has(type: number): boolean {
     return this.#values.has(type)
   }
