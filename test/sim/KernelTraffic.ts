@@ -75,12 +75,22 @@ export interface PacketFate {
   readonly sent?: KernelTuple
 }
 
+/** What was asked for before: traffic has few addresses. */
+const knownAddresses = new Map<string, string>()
+const knownAddressesMax = 4_096
+
 /** The address as the kernel's flows have it. */
-export const hexOfAddress = (text: string): string =>
-  Array.from(
+export const hexOfAddress = (text: string): string => {
+  let hex = knownAddresses.get(text)
+  if (hex !== undefined) return hex
+  hex = Array.from(
     new Uint8Array(Int32Array.from(addressWordsOf(text)).buffer),
     (byte) => byte.toString(16).padStart(2, "0")
   ).join("")
+  if (knownAddresses.size >= knownAddressesMax) knownAddresses.clear()
+  knownAddresses.set(text, hex)
+  return hex
+}
 
 /** The tuple of the first packet. `type` (of an ICMP query) takes the place of ports. */
 export const tupleOf = (l4: number, connection: Connection, type?: number): KernelTuple => ({

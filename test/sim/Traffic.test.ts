@@ -281,6 +281,21 @@ describe("their lives", () => {
     assert.deepStrictEqual([...new Set(left)], [6])
   })
 
+  it("speak in parts, each of them once", () => {
+    const { b, move, traffic } = setUp()
+    openSome(traffic, 4, true)
+    move(b)
+    const sizes: Array<number> = []
+    for (let part = 0; part < 4; part++) {
+      traffic.beat(part, 4)
+      sizes.push(b.kernel.size)
+    }
+    const { alive, counters } = traffic
+    assert.strictEqual(counters.invalid + counters.renewed, alive.length)
+    assert.strictEqual(b.kernel.size, counters.renewed)
+    assert.isTrue(sizes.every((size, part) => part === 0 || size > sizes[part - 1]!))
+  })
+
   it("make a new flow where the old one is gone, but for TCP and SCTP, which give up", () => {
     const { a, b, move, traffic, world } = setUp({ giveUpMs: 10_000 })
     openSome(traffic, 5, true)

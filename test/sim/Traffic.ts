@@ -301,13 +301,16 @@ export class Traffic {
    * A packet of every established connection in both directions, as they come all the time: call
    * it every few seconds. Timeouts start anew; UDP becomes assured. Where the kernel knows nothing
    * of the connection, TCP and SCTP try again later and others make a new flow.
+   *
+   * With `parts`, only one part of the connections speaks: a parted beat bursts less.
    */
-  beat(): void {
+  beat(part = 0, parts = 1): void {
     const { giveUpMs = giveUpDefaultMs, world } = this.#options
     const holders = this.#holders()
     // Backwards, as those that end leave the list.
     for (let i = this.#alive.length - 1; i >= 0; i--) {
       const connection = this.#alive[i]!
+      if (connection.index % parts !== part) continue
       const flow = this.#flowOf(connection, holders)
       if (flow !== undefined && flow.tcp?.state !== 1) {
         connection.unheardSinceMs = undefined

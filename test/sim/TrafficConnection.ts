@@ -14,7 +14,11 @@ import type { Connection } from "./KernelTraffic.ts"
 import { tupleOf } from "./KernelTraffic.ts"
 import type { MachineName } from "./Machine.ts"
 
-/** `ftp`: a control connection with a helper, and in half of the cases a data connection. */
+/**
+ * `ftp`: a control connection with a helper, and in half of the cases a data connection. `gre` has
+ * no keys. The ports of `udplite` do not travel to a peer: such connections cannot survive.
+ * `other`: a protocol without anything but addresses.
+ */
 export const trafficKinds = [
   "tcp",
   "udp",
@@ -211,8 +215,9 @@ const wantedOf = (
   const isAny = translated === "any"
   const toSrc = translated === "source" || translated === "both" || (isAny && nat < 0.8)
   const toDst = translated === "destination" || translated === "both" || (isAny && nat >= 0.6)
-  // Without ports or numbers only the addresses tell connections apart, translated or not.
-  const isBare = kind === "other"
+  // The protocol carries no ports or keys of these: only the addresses tell them apart at a peer,
+  // translated or not. GRE is the plain one, without keys.
+  const isBare = kind === "other" || kind === "gre" || kind === "udplite"
   const low = index & 0xff
   const bareServer = isV4 ? `198.18.${(index >> 8) & 0xff}.${low}` : `2001:db8:3::${hex(index)}`
   const bareInner = isV4 ? `198.19.${(index >> 8) & 0xff}.${low}` : `fd00:19::${hex(index)}`
@@ -221,10 +226,12 @@ const wantedOf = (
   return {
     src: isV4 ? `10.${1 + network}.0.${client}` : `fd00:${1 + network}::${client}`,
     dst: toDst ? virtual : isBare ? bareServer : at.server,
-    ...(isBare ? {} : {
-      // Without ports to translate, the number alone tells connections of several clients apart.
-      sport: withPorts ? 1_024 + Math.floor(index / clientsMax) % 64_512 : 1 + index % 65_535
-    }),
+    // Without ports to translate, the number alone tells connections of several clients apart.
+    ...(withPorts
+      ? { sport: 1_024 + Math.floor(index / clientsMax) % 64_512 }
+      : isBare
+      ? {}
+      : { sport: 1 + index % 65_535 }),
     ...(withPorts ? { dport: port } : {}),
     ...(toSrc ? { snat: { address: toDst ? at.gateway : at.virtual } } : {}),
     ...(toDst
