@@ -108,12 +108,18 @@ const drain = (replica: Replica): Effect.Effect<void> =>
     return more ? Effect.andThen(send, Effect.andThen(Effect.yieldNow, drain(replica))) : send
   })
 
+/** Messages that are not acknowledged, or not even sent. */
+const waiting = ({ protocol }: Replica): number => protocol.resendLength + protocol.txLength
+
 /** Puts the next part of a running bulk send into the transmit queue. */
 const bulkStep = (replica: Replica): void => {
   const { bulk, internal, protocol } = replica
+  // Only FTFW answers a HELLO, and FTFW acknowledges.
+  const acknowledges = protocol.helloState === "done"
   bulk.step(
     replica.nowMs(),
-    protocol.resendLength + protocol.txLength,
+    waiting(replica),
+    acknowledges,
     (entity, slot) => protocol.tell(entity, slot, internal.changeOf(slot))
   )
 }
@@ -131,24 +137,22 @@ export const sync = (replica: Replica): Effect.Effect<never> =>
   Effect.gen(function*() {
     const { bulk, protocol, work } = replica
     for (;;) {
-      yield* work.await
+      yield* (bulk.isRunning ? bulkPause(replica) : work.await)
       work.closeUnsafe()
       if (protocol.pollBulkRequested()) yield* startBulk(replica)
       bulkStep(replica)
       yield* drain(replica)
       yield* logNotices(replica)
       replica.progress.syncMs = replica.nowMs()
-      if (bulk.isRunning) yield* bulkPause(replica)
     }
   })
 
 /** Until the next step of a bulk send is due, or somebody has something else to send. */
 const bulkPause = (replica: Replica): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const { bulk, protocol, work } = replica
-    const leftMs = bulk.nextStepMs(protocol.resendLength + protocol.txLength) - replica.nowMs()
-    const pause = leftMs > 0 ? Effect.sleep(Math.ceil(Math.min(leftMs, 2))) : Effect.yieldNow
-    return Effect.map(pause, () => void work.openUnsafe())
+    const leftMs = replica.bulk.nextStepMs(waiting(replica)) - replica.nowMs()
+    if (leftMs <= 0) return Effect.yieldNow
+    return Effect.asVoid(Effect.timeoutOption(replica.work.await, Math.ceil(leftMs)))
   })
 
 /** The actor that wakes the sender when the protocol's timer is due. */

@@ -2,9 +2,11 @@
  * Sends a whole internal cache, in steps that leave the peer time to read.
  *
  * A step walks a bounded number of slots. The next one is due at once while few messages wait for
- * acknowledgement, and otherwise after a pause: a peer that acknowledges late, or not at all, slows
- * a bulk send down and never stops it. (Upstream writes everything out in one turn and overruns
- * the socket of its peer.)
+ * acknowledgement, and otherwise after a pause. A peer that is known to acknowledge is waited for:
+ * the resend queue never overflows because of a bulk send, and what a broken link holds up comes
+ * when it is whole again. A peer that never answered may be of a mode that acknowledges nothing:
+ * it slows a bulk send down and never stops it. (Upstream writes everything out in one turn and
+ * overruns its own queue and the socket of its peer.)
  *
  * Source: specification, "The synchronisation engines", sections 9, 12.4 and 22 (12).
  */
@@ -36,6 +38,8 @@ export class Bulk {
   readonly #sources: ReadonlyArray<BulkSource>
   readonly #resendLimit: number
   readonly #stepSlots: number
+  /** Of the resend queue; the rest is for what happens meanwhile. */
+  readonly #room: number
   #source = 0
   #cursor = done
   #isAskedAgain = false
@@ -49,6 +53,7 @@ export class Bulk {
     const half = Math.max(1, resendQueueSize >>> 1)
     this.#resendLimit = Math.min(half, resendLengthMax)
     this.#stepSlots = Math.min(half, bulkStepSlotsMax)
+    this.#room = Math.max(1, Math.floor((resendQueueSize * 3) / 4))
   }
 
   get isRunning(): boolean {
@@ -68,20 +73,31 @@ export class Bulk {
     }
   }
 
-  /** When `step` will do something; `Infinity` when no bulk send runs. */
-  nextStepMs(resendLength: number): number {
+  /**
+   * When `step` is to be called next; `Infinity` when no bulk send runs. `waiting`: messages that
+   * are not acknowledged, or not even sent.
+   */
+  nextStepMs(waiting: number): number {
     if (!this.isRunning) return Infinity
-    return resendLength < this.#resendLimit ? this.#lastStepMs : this.#lastStepMs + bulkPauseMs
+    return waiting < this.#resendLimit ? this.#lastStepMs : this.#lastStepMs + bulkPauseMs
   }
 
   /**
-   * Walks one step if it is due; `tell` is called for what is to be sent. False when it is not due.
+   * Walks one step if it is due and there is room; `tell` is called for what is to be sent.
+   * `acknowledges`: the peer is known to. False when nothing was walked.
    */
-  step(nowMs: number, resendLength: number, tell: (entity: Entity, slot: number) => void): boolean {
-    if (nowMs < this.nextStepMs(resendLength)) return false
+  step(
+    nowMs: number,
+    waiting: number,
+    acknowledges: boolean,
+    tell: (entity: Entity, slot: number) => void
+  ): boolean {
+    if (nowMs < this.nextStepMs(waiting)) return false
     this.#lastStepMs = nowMs
+    const slots = acknowledges ? Math.min(this.#stepSlots, this.#room - waiting) : this.#stepSlots
+    if (slots <= 0) return false
     const source = this.#sources[this.#source]!
-    this.#cursor = source.walk(this.#cursor, this.#stepSlots, (slot) => tell(source.entity, slot))
+    this.#cursor = source.walk(this.#cursor, slots, (slot) => tell(source.entity, slot))
     if (this.#cursor !== done) return true
     this.#source++
     if (this.#source < this.#sources.length) this.#cursor = 0

@@ -18,7 +18,8 @@ const run = (bulk: Bulk, resendLength = 0): Array<string> => {
   let nowMs = 0
   while (bulk.isRunning) {
     nowMs = Math.max(nowMs, bulk.nextStepMs(resendLength))
-    assert.isTrue(bulk.step(nowMs, resendLength, (entity, slot) => told.push(`${entity}/${slot}`)))
+    const tell = (entity: Entity, slot: number) => told.push(`${entity}/${slot}`)
+    assert.isTrue(bulk.step(nowMs, resendLength, true, tell))
   }
   return told
 }
@@ -42,28 +43,62 @@ describe("Bulk", () => {
       const bulk = new Bulk([source(Entity.flow, 5_000)], resendQueueSize!)
       bulk.start(0)
       let told = 0
-      bulk.step(0, 0, () => told++)
+      bulk.step(0, 0, false, () => told++)
       assert.strictEqual(told, expected)
     }
   })
 
-  it("goes on at once while little is unacknowledged, else after a pause, but always", () => {
+  it("goes on at once while little is unacknowledged, else after a pause", () => {
     const bulk = new Bulk([source(Entity.flow, 5_000)], 4_000)
-    const step = (nowMs: number, resendLength: number) => bulk.step(nowMs, resendLength, () => {})
+    const step = (nowMs: number, resendLength: number) =>
+      bulk.step(nowMs, resendLength, false, () => {})
     bulk.start(100)
     assert.isTrue(step(100, 4_000), "the first step does not wait")
     assert.isTrue(step(100, 1_999))
     assert.isFalse(step(100, 2_000))
     assert.strictEqual(bulk.nextStepMs(2_000), 100 + bulkPauseMs)
     assert.isFalse(step(99 + bulkPauseMs, 2_000))
-    assert.isTrue(step(100 + bulkPauseMs, 1_000_000))
+    assert.isTrue(step(100 + bulkPauseMs, 1_000_000), "a peer that answers nothing stops nobody")
+  })
+
+  it.each([1, 2, 3, 4, 10, 100, 1_000])(
+    "waits for a peer that acknowledges: a resend queue of %i never overflows",
+    (resendQueueSize) => {
+      const bulk = new Bulk([source(Entity.flow, 2_000)], resendQueueSize)
+      let told = 0
+      let resendLength = 0
+      bulk.start(0)
+      for (let nowMs = 0; bulk.isRunning; nowMs++) {
+        // Acknowledged once a second, all at once.
+        if (nowMs % 1_000 === 999) resendLength = 0
+        bulk.step(nowMs, resendLength, true, () => {
+          told++
+          resendLength++
+        })
+        assert.isAtMost(resendLength, resendQueueSize)
+      }
+      assert.strictEqual(told, 2_000)
+    }
+  )
+
+  it("stops while nothing is acknowledged, and goes on when it is", () => {
+    const bulk = new Bulk([source(Entity.flow, 5_000)], 100)
+    let told = 0
+    const step = (nowMs: number, resendLength: number) =>
+      bulk.step(nowMs, resendLength, true, () => told++)
+    bulk.start(0)
+    step(0, 0)
+    for (let nowMs = 1; nowMs < 10_000; nowMs++) step(nowMs, Math.min(told, 100))
+    assert.strictEqual(told, 75)
+    step(10_000, 0)
+    assert.isAbove(told, 75)
   })
 
   it("sends everything once more when it is asked again on the way, however often", () => {
     const bulk = new Bulk([source(Entity.flow, 3_000)], 131_072)
     bulk.start(0)
     const told: Array<number> = []
-    bulk.step(0, 0, (_, slot) => told.push(slot))
+    bulk.step(0, 0, true, (_, slot) => told.push(slot))
     for (let i = 0; i < 5; i++) bulk.start(0)
     const rest = run(bulk)
     assert.strictEqual(told.length + rest.length, 6_000)
@@ -74,6 +109,6 @@ describe("Bulk", () => {
     const bulk = new Bulk([], 10)
     bulk.start(0)
     assert.isFalse(bulk.isRunning)
-    assert.isFalse(bulk.step(0, 0, () => {}))
+    assert.isFalse(bulk.step(0, 0, true, () => {}))
   })
 })
