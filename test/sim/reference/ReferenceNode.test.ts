@@ -1,6 +1,7 @@
 /**
  * Two reference nodes in a simulated world: replication, loss, failover, restarts, the client.
  */
+import { readFileSync } from "node:fs"
 import { expect, test } from "vitest"
 import type { FakeKernel } from "../FakeKernel.ts"
 import type { KernelFlow } from "../KernelFlow.ts"
@@ -302,4 +303,24 @@ test("a configuration text that asks for more than there is is refused", () => {
   })
   expect(() => referenceSettings(text.replace("Mode FTFW", "Mode ALARM"))).toThrow("Mode ALARM")
   expect(() => referenceSettings(text.replace("UDP {", "TCP {"))).toThrow("TCP")
+})
+
+test("statistics look as upstream's", () => {
+  interface Session {
+    readonly events: ReadonlyArray<
+      { readonly argv?: ReadonlyArray<string>; readonly stdout?: string }
+    >
+  }
+  const file = new URL("../../golden/cli/02-idle-ftfw-udp.json", import.meta.url)
+  const { events } = JSON.parse(readFileSync(file, "utf8")) as Session
+  const shape = (text: string) =>
+    text.replaceAll(/ *\d+$| *\d+(?=[ \t/])/gm, (number) => "#".repeat(number.length))
+      .replaceAll(/device=[^ )]+/g, "device=eth")
+  const { a, ask } = pairOf("statistics")
+  for (const topic of ["", "network", "cache", "runtime", "link", "queue"]) {
+    const options = topic === "" ? ["-s"] : ["-s", topic]
+    const recorded = events.find(({ argv }) => String(argv?.slice(3)) === String(options))
+    const text = ask(a, options.join(" ") as ClientOption)
+    expect(shape(text), topic).toBe(shape(recorded!.stdout!))
+  }
 })

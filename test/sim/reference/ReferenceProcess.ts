@@ -242,7 +242,8 @@ export class ReferenceProcess {
         break
       case "-R":
         log("resync with master conntrack table")
-        this.#resyncs++
+        log("resync with master expect table")
+        this.#resyncs += 2
         daemon.learn(this.#kernel.dump())
         break
       case "-B":
