@@ -32,6 +32,8 @@ export interface SimulateOptions {
   readonly record?: boolean
   /** Told of everything that goes into the timeline, as it happens. */
   readonly onEntry?: ((entry: TimelineEntry) => void) | undefined
+  /** Given the cluster before anything happens in it, to look at it later: for stories. */
+  readonly onBuilt?: ((cluster: Cluster) => void) | undefined
 }
 
 export interface Outcome {
@@ -77,7 +79,7 @@ class Simulation {
   /** No beats of the traffic any more. */
   #isSilent = false
 
-  constructor(plan: Plan, { onEntry, record = false }: SimulateOptions) {
+  constructor(plan: Plan, { onBuilt, onEntry, record = false }: SimulateOptions) {
     this.#plan = plan
     this.#isRecording = record
     let judge: Judge | undefined
@@ -93,6 +95,7 @@ class Simulation {
     this.#judge = judge!
     this.#timeline = timeline!
     this.#steps = new Steps(this.#cluster)
+    onBuilt?.(this.#cluster)
   }
 
   run(): Outcome {
