@@ -23,11 +23,11 @@ import type { Court } from "./judge/Court.ts"
 import { foreignReceives, foreignTold } from "./judge/ForeignAgreement.ts"
 import type { Message } from "./judge/Ledger.ts"
 import { Ledger } from "./judge/Ledger.ts"
-import { NetworkWatch } from "./judge/NetworkWatch.ts"
+import { isPlausible, NetworkWatch } from "./judge/NetworkWatch.ts"
 import type { Running } from "./judge/Side.ts"
 import { foreignWindowOf, Side } from "./judge/Side.ts"
 import type { DeclaredLoss, Fact, Invariant, Verdict } from "./judge/Verdict.ts"
-import { invariants, notYetApplicable } from "./judge/Verdict.ts"
+import { invariants, noRoomLosses, notYetApplicable } from "./judge/Verdict.ts"
 import type { Answer, ClientOption, Ending, Machine, Witness } from "./Machine.ts"
 import type { World } from "./World.ts"
 
@@ -79,6 +79,9 @@ export class Judge implements Witness, NetworkObserver {
   readonly #sides = new Map<string, Side>()
   readonly #ledgers = new Map<string, Ledger>()
   readonly #built = new Map<number, Map<number, Message>>()
+  /** Who has lost what while settling, because there was no room. */
+  readonly #hadNoRoom = new Set<string>()
+  #isSettling = false
   #lives = 0
   #moments = 0
   #turns = 0
@@ -93,9 +96,7 @@ export class Judge implements Witness, NetworkObserver {
       nextMoment: () => ++this.#moments,
       violate: (invariant, sentence, facts) => this.#violate(invariant, sentence, facts),
       mark: (name) => void this.marks.set(name, (this.marks.get(name) ?? 0) + 1),
-      declare: (machine, what) => {
-        this.declaredLosses.push({ atMs: world.nowMs, machine, what })
-      }
+      declare: (machine, what) => this.#declare({ atMs: world.nowMs, machine, what })
     }
     this.#wire = new NetworkWatch(this.#court)
     network.observe(this)
@@ -104,6 +105,19 @@ export class Judge implements Witness, NetworkObserver {
   /** The first violation, which ends the run. */
   get verdict(): Verdict | undefined {
     return this.#verdict
+  }
+
+  /**
+   * A queue or a cache that is too small for a bulk send loses something in every one. Somebody who
+   * asks for another because of that would never come to an end: while settling, once is enough.
+   */
+  #declare(loss: DeclaredLoss): void {
+    if (this.#isSettling && noRoomLosses.has(loss.what)) {
+      const name = `${loss.machine}: ${loss.what}`
+      if (this.#hadNoRoom.has(name)) return
+      this.#hadNoRoom.add(name)
+    }
+    this.declaredLosses.push(loss)
   }
 
   #violate(invariant: Invariant, sentence: string, facts?: () => ReadonlyArray<Fact>): void {
@@ -156,7 +170,9 @@ export class Judge implements Witness, NetworkObserver {
   }
 
   /** Faults and traffic have stopped. */
-  beginSettling(): void {}
+  beginSettling(): void {
+    this.#isSettling = true
+  }
 
   /** Everything agrees and every queue is empty. */
   isSettled(): boolean {
@@ -255,6 +271,9 @@ export class Judge implements Witness, NetworkObserver {
   #problem(): Problem | undefined {
     for (const side of this.#sides.values()) {
       this.#noteForeignLosses(side)
+      if (side.isAsked) {
+        return { invariant: "L1", sentence: `${side.machine.name} has not answered its clients` }
+      }
       const peer = this.#sides.get(side.machine.peerName)
       const problem = side.running === undefined
         ? this.#foreignProblem(side, peer)
@@ -464,11 +483,22 @@ export class Judge implements Witness, NetworkObserver {
   }
 
   read(datagram: SentDatagram, _copy: number, bytes: Uint8Array): void {
-    const running = this.#sides.get(datagram.to)?.running
-    if (running === undefined) return
+    const side = this.#sides.get(datagram.to)
+    const running = side?.running
+    if (running === undefined) {
+      if (side?.machine.kind === "reference") this.#readByOther(side, datagram, bytes)
+      return
+    }
     running.links.read++
     running.links.readBytes += bytes.length
     running.receiver.read(datagram.link, this.#wire.messagesOf(datagram, bytes))
+  }
+
+  /** What a peer that is not ours makes of bytes that nobody sent cannot be seen. */
+  #readByOther({ incoming, machine, outgoing }: Side, datagram: SentDatagram, bytes: Uint8Array) {
+    if (this.#wire.messagesOf(datagram, bytes) !== undefined || !isPlausible(bytes)) return
+    if (!incoming.isPoisoned) this.#court.declare(machine.name, "may have taken noise for messages")
+    incoming.isPoisoned = outgoing.isPoisoned = true
   }
 }
 

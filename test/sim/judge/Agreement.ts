@@ -72,6 +72,7 @@ export const undrained = (
   if (life.unsent > 0) return `${machine} built ${life.unsent} messages that never left`
   const unacked = sender.mirror.flowCount
   if (unacked > unackedMax) return `${machine} has ${unacked} states unacknowledged`
+  if (sender.mirror.hasResync && unackedMax === 0) return `${machine} waits for a resync`
   const dead = deadSlots(life)
   if (dead > unacked) return `${machine} keeps ${dead} slots of flows that nobody needs`
   return undefined

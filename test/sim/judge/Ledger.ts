@@ -91,7 +91,7 @@ export class Ledger {
   readonly held = new Map<string, ReferenceFlow>()
   /** What was lost by declaration; decides between Q1 and Q2. */
   losses = 0
-  /** How often something was told. */
+  /** How often something was told, of whatever flow. */
   tells = 0
   /** The receiver accepted bytes that nobody sent: nothing can be said any more. */
   isPoisoned = false
@@ -123,7 +123,6 @@ export class Ledger {
 
   tell(key: string, what: string): void {
     const told = this.of(key)
-    this.tells++
     told.toldMoment = this.#court.nextMoment()
     told.isTimeoutSilent = false
     told.note(this.#court.nowMs(), what)

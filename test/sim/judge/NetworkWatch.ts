@@ -162,6 +162,14 @@ export class NetworkWatch {
   }
 }
 
+/** Somebody might take bytes that nobody sent for a message. */
+export const isPlausible = (bytes: Uint8Array): boolean =>
+  splitDatagram(bytes).frames.some(({ flags, type, version }) =>
+    version === 1 && (type === controlType || (type <= 5 && (flags & ~helloFlags) === 0))
+  )
+
+const helloFlags = Flag.hello | Flag.helloBack
+
 /** Datagrams and bytes of one life, counted by the network. */
 export class LinkCounts {
   sent = 0

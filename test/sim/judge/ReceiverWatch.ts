@@ -16,6 +16,7 @@ import type { Court } from "./Court.ts"
 import type { Ledger, Message } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
 import type { SenderWatch } from "./SenderWatch.ts"
+import { NoRoom } from "./Verdict.ts"
 import { asKept, differenceLines, differingFields, keyOfView, learnedOf, merged } from "./WireFlow.ts"
 
 const changeWords = ["created", "updated", "destroyed"] as const
@@ -209,9 +210,9 @@ export class ReceiverWatch {
     this.#peerSeq = seq
     const isGap = this.#hasHeard && ((seq - this.#last) | 0) > 1
     if (isGap && !saysHello) this.#lost += ((seq - this.#last) >>> 0) + 1
-    if (verdict === Verdict.malformed) return
     // The peer's earlier life is asked for nothing any more.
     if (isRestart) this.#gaps = []
+    if (verdict === Verdict.malformed) return
     if (isGap && (!isRestart || didSayHello)) {
       this.#gaps.push({
         from: (this.#last + 1) >>> 0,
@@ -340,7 +341,7 @@ export class ReceiverWatch {
       incoming.held.delete(key)
       incoming.doubt(key, "did not fit the external cache")
       incoming.losses++
-      court.declare(life.machine, "external cache full")
+      court.declare(life.machine, NoRoom.external)
       return
     }
     const flow = asKept(current.flow!)

@@ -4,6 +4,7 @@
  * caller decides whether it may be.
  */
 import type { Ftfw } from "../../../src/core/protocol/Ftfw.ts"
+import { Flag } from "../reference/ReferenceWire.ts"
 import type { Message } from "./Ledger.ts"
 
 export interface Waiting {
@@ -63,6 +64,14 @@ export class ResendMirror {
       if (slot >= 0 && ((message.seq - from) >>> 0) <= length) return waiting
     }
     return undefined
+  }
+
+  /** A request for a resync waits for acknowledgement: a bulk send may be about to begin. */
+  get hasResync(): boolean {
+    for (const { message, slot } of this.#waiting.values()) {
+      if (slot < 0 && (message.flags & Flag.resync) !== 0) return true
+    }
+    return false
   }
 
   get flowCount(): number {

@@ -15,6 +15,7 @@ import type { KernelWatch } from "./KernelWatch.ts"
 import type { Ledger, Message } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
 import { ResendMirror } from "./ResendMirror.ts"
+import { NoRoom } from "./Verdict.ts"
 import type { ToldOptions } from "./WireFlow.ts"
 import { differingFields, keyOf, keyOfView, toldOf } from "./WireFlow.ts"
 
@@ -161,7 +162,7 @@ export class SenderWatch {
     kernel.excuse(key, "did not fit the internal cache")
     outgoing.doubt(key, "did not fit the internal cache")
     outgoing.losses++
-    court.declare(life.machine, "internal cache full")
+    court.declare(life.machine, NoRoom.internal)
   }
 
   #flushed(): void {
@@ -195,9 +196,9 @@ export class SenderWatch {
       forget(entity, slot)
     }
     const step = bulk.step.bind(bulk)
-    bulk.step = (nowMs, resendLength, visit) => {
+    bulk.step = (...parameters) => {
       this.#isInBulk = true
-      const isDone = step(nowMs, resendLength, visit)
+      const isDone = step(...parameters)
       this.#isInBulk = false
       return isDone
     }
@@ -216,6 +217,7 @@ export class SenderWatch {
     this.#changedSlot = -1
     this.#untold = undefined
     this.mirror.removeSlot(slot)
+    outgoing.tells++
     if (key === undefined) return
     const what = `${life.machine}: tell ${changeWords[change]}`
     outgoing.tell(key, this.#isInBulk ? `${what} (bulk)` : what)
@@ -306,7 +308,7 @@ export class SenderWatch {
   /** S4, where it begins: only what was accepted is acknowledged. */
   #checkAcknowledgement({ from, seq, to }: Message): void {
     const { builtBy, court, life } = this.#parts
-    if (life.heardLives.length === 0) return
+    if (life.heardLives.length === 0 || this.#parts.outgoing.isPoisoned) return
     const length = (to - from) >>> 0
     if (length > rangeMax) return
     let missing: number | undefined
@@ -332,14 +334,18 @@ export class SenderWatch {
     if (count === 0) return
     court.mark("resend queue overflow")
     if (gone.length > count) this.isOverflowUnclear = true
+    let lost = 0
     for (const { message, slot } of gone) {
       if (slot < 0) continue
       this.overflowed++
+      // What the peer has is only not acknowledged: nothing is lost.
+      if (message.acceptedBy !== 0) continue
+      lost++
       if (message.key === undefined) continue
       outgoing.doubt(message.key, "given up: the resend queue is full")
       outgoing.losses++
     }
-    court.declare(life.machine, "resend queue overflow")
+    if (lost > 0) court.declare(life.machine, NoRoom.resendQueue)
   }
 
   #released(slot: number): void {

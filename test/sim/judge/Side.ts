@@ -133,6 +133,11 @@ export class Side {
     this.commit.answered(option, isAnswered)
   }
 
+  /** A client waits. */
+  get isAsked(): boolean {
+    return this.#asked.length > 0
+  }
+
   /** Nobody gets turns: the clients' patience begins anew. */
   postpone(): void {
     const atMs = this.#court.nowMs()

@@ -59,3 +59,11 @@ export interface DeclaredLoss {
   readonly machine: string
   readonly what: string
 }
+
+/** Losses that happen again whenever everything is told again. */
+export const NoRoom = {
+  resendQueue: "resend queue overflow",
+  internal: "internal cache full",
+  external: "external cache full"
+} as const
+export const noRoomLosses: ReadonlySet<string> = new Set(Object.values(NoRoom))
