@@ -24,6 +24,8 @@ export interface Statement {
   readonly name: string
   readonly setting: Setting
   readonly expected: string
+  /** The kernel throws dice (for a port): no two logs are the same, and only summaries count. */
+  readonly isChance?: boolean
   readonly run: (bench: Bench) => string
 }
 

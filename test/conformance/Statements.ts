@@ -11,6 +11,8 @@ import { flowDumpStatements } from "./FlowDumpStatements.ts"
 import { flowFilterStatements } from "./FlowFilterStatements.ts"
 import { flowMakeStatements } from "./FlowMakeStatements.ts"
 import type { Statement } from "./Statement.ts"
+import { translationStatements } from "./TranslationStatements.ts"
+import { tupleStatements } from "./TupleStatements.ts"
 
 export const statements: ReadonlyArray<Statement> = [
   ...flowCreateStatements,
@@ -20,6 +22,8 @@ export const statements: ReadonlyArray<Statement> = [
   ...flowDumpStatements,
   ...flowFilterStatements,
   ...batchStatements,
+  ...translationStatements,
+  ...tupleStatements,
   ...errorStatements,
   ...eventStatements,
   ...expectationStatements,

@@ -49,8 +49,7 @@ export class FlowRequests {
     const reply = tupleIn(request, 2)
     const zone = zoneIn(request, original, reply)
     const key = original ?? reply
-    if (key === undefined) throw new Refused(EINVAL)
-    return this.#state.table.lookUp(key.tuple, zone)
+    return key && this.#state.table.lookUp(key.tuple, zone)
   }
 
   new(request: Request): void {
@@ -105,6 +104,7 @@ export class FlowRequests {
     if (labels !== undefined && labels.length % 4 === 0) flow.labels?.set(labels)
     const master = tupleIn(request, 14)
     if (master !== undefined) {
+      if (master.zone !== undefined) throw new Refused(EINVAL)
       const found = this.#state.table.lookUp(master.tuple, flow)
       if (found === undefined) throw new Refused(ENOENT)
       flow.master = found
@@ -168,6 +168,7 @@ export class FlowRequests {
   }
 
   get(socket: FakeNetlinkSocket, request: Request): void {
+    if (!request.attributes.has(1) && !request.attributes.has(2)) throw new Refused(EINVAL)
     const flow = this.#named(request)
     if (flow === undefined) throw new Refused(ENOENT)
     const { portId: pid } = socket
