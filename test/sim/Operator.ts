@@ -19,7 +19,10 @@ export type Role = "primary" | "backup" | "fault"
 /** A step of the script: a request to the daemon, or its start. */
 export type ScriptStep = ClientOption | "-d"
 
-/** The steps in their order. `-d` only when nobody answered the `-s`; it ends the script if vain. */
+/**
+ * The steps in their order. `-d` only when nobody answered the `-s`; without success it ends the
+ * script.
+ */
 export const scriptSteps: Readonly<Record<Role, ReadonlyArray<ScriptStep>>> = {
   primary: ["-c", "-f", "-R", "-B"],
   backup: ["-s", "-d", "-t", "-n"],
