@@ -272,7 +272,8 @@ const dataOf = (index: number, { wanted }: TrafficConnection): Connection => {
   const port = 30_000 + index % 30_000
   return {
     ...rest,
-    sport: 1_024 + Math.floor(index / clientsMax) % 64_512,
+    // A kernel translates flows from the same port of a client alike, so it is one of its own.
+    sport: port,
     dport: port,
     ...(snat === undefined ? {} : { snat }),
     ...(dnat?.address === undefined ? {} : { dnat: { address: dnat.address, port } })
