@@ -21,7 +21,9 @@ const tickMs = 100
 /** How often connections send packets. */
 const beatMs = 2_000
 const settlePollMs = 250
-const resyncPauseMs = 1_000
+/** Between two requests for everything; longer where a bulk send takes long. */
+const resyncPauseMs = 3_000
+const resyncsMax = 8
 const quietMs = 3_000
 /** A script and the commit in it are over by then; purges may take `PurgeTimeout` longer. */
 const failoverMs = 3_000
@@ -178,13 +180,14 @@ class Simulation {
   }
 
   /**
-   * After a declared loss the protocol owes nothing until a resync, so somebody asks for one. At
-   * most one a second: each brings everything.
+   * After a declared loss the protocol owes nothing until a resync, so somebody asks for one. Not
+   * all the time: each brings everything.
    */
   #resync(): void {
     const { machines, world } = this.#cluster
     const losses = this.#judge.declaredLosses.length
-    if (losses === this.#lossesRepaired || world.nowMs < this.#resyncMs + resyncPauseMs) return
+    const pauseMs = Math.max(resyncPauseMs, this.#plan.settleWithinMs / resyncsMax)
+    if (losses === this.#lossesRepaired || world.nowMs < this.#resyncMs + pauseMs) return
     this.#lossesRepaired = losses
     this.#resyncMs = world.nowMs
     for (const machine of machines) machine.ask("-n")

@@ -88,10 +88,10 @@ describe("the plans of 500 seeds", () => {
     for (const plan of plans.slice(0, 50)) assert.deepStrictEqual(planOfSeed(plan.seed), plan)
   })
 
-  it("last 25 to 80 virtual seconds", () => {
+  it("last 25 s to some minutes of virtual time", () => {
     for (const plan of plans) {
       assert.isAtLeast(plan.faultsStopAtMs + plan.settleWithinMs, 25_000)
-      assert.isAtMost(plan.faultsStopAtMs + plan.settleWithinMs, 80_000)
+      assert.isAtMost(plan.faultsStopAtMs + plan.settleWithinMs, 400_000)
     }
   })
 

@@ -60,8 +60,23 @@ export const planOfSeed = (seed: string, options: SwarmOptions = {}): Plan => {
       losesEvents: settings.repairsOverruns
     }),
     faultsStopAtMs,
-    settleWithinMs: 10_000
+    settleWithinMs: settleMsOf(settings.configuration)
   }
+}
+
+/** As many flows as a run may have, more or less. */
+const flowsTypical = 400
+
+/**
+ * Everything agrees within 10 s. But a peer whose window is larger than our resend queue
+ * acknowledges once a second, and no more than three quarters of the queue can go unacknowledged.
+ */
+const settleMsOf = (configuration: string): number => {
+  const value = (name: string, otherwise: number) =>
+    Number(new RegExp(`${name} (\\d+)`).exec(configuration)?.[1] ?? otherwise)
+  const queue = value("ResendQueueSize", 131_072)
+  if (queue >= 2 * value("ACKWindowSize", 300)) return 10_000
+  return 10_000 + Math.ceil((2 * flowsTypical) / (0.75 * queue)) * 1_000
 }
 
 /** A seed of 64 bits as plans write it: of a number, of a commit, or of any other text. */

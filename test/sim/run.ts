@@ -9,10 +9,9 @@
  * @effect-diagnostics globalDate:off processEnv:off globalConsole:off
  */
 import * as Result from "effect/Result"
-import { execFileSync } from "node:child_process"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import { commitOf, noCommit, root } from "./Commit.ts"
 import { marksExpected } from "./judge/Marks.ts"
 import type { Plan } from "./Plan.ts"
 import { planOfJson, planToJson } from "./Plan.ts"
@@ -43,24 +42,10 @@ const repeatEvery = 20
 /** With fewer seeds it is luck which marks are seen. */
 const seedsForMarks = 200
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
 const write = (text: string): void => void process.stdout.write(text)
 const cpuMs = (): number => {
   const { system, user } = process.cpuUsage()
   return (system + user) / 1_000
-}
-
-const commitOf = (): string | undefined => {
-  try {
-    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], {
-      cwd: root,
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"]
-    }).trim()
-  } catch {
-    // Not a clone.
-    return undefined
-  }
 }
 
 const fail = (text: string): never => {
@@ -235,7 +220,7 @@ const main = (): boolean => {
     }
     const minutes = number("minutes", options.minutes)
     return runMany({
-      source: options.commit ?? commit ?? "no commit",
+      source: options.commit ?? commit ?? noCommit,
       seeds: number("seeds", options.seeds) ?? (minutes === undefined ? 100 : undefined),
       minutes,
       nodes,
