@@ -226,7 +226,7 @@ const beyondProbes: ReadonlyArray<Statement> = [
     "ACK",
     [labels(...all(0x11))],
     labels(...twoWords),
-    labelsMask(...[0xff, 0, 0, 0, 0, 0, 0, 0])
+    labelsMask(0xff, 0, 0, 0, 0, 0, 0, 0)
   ),
   more("labels as they are", "ACK", [labels(...all(0x11))], labels(...all(0x11))),
   more("labels of three bytes", "EINVAL", nothing, labels(1, 2, 3)),

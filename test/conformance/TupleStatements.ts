@@ -89,7 +89,7 @@ const tuples: ReadonlyArray<Statement> = [
   madeOf(
     "two numbers",
     "ACK",
-    nest(1, ipNest(flow), nest(2, u8(1, 17), ...[u8(1, 6)], u16(2, 2), u16(3, 2)))
+    nest(1, ipNest(flow), nest(2, u8(1, 17), u8(1, 6), u16(2, 2), u16(3, 2)))
   ),
   madeOf("unknown attributes", "ACK", nest(1, ipNest(flow), protoNest(flow), u32(9, 1))),
   madeOf("a short zone", "ERANGE", nest(1, ipNest(flow), protoNest(flow), u8(3, 1))),

@@ -1,8 +1,8 @@
 /**
  * The simulated kernel's table of flows: found by tuple, gone when their time is over.
  *
- * Deadlines are a heap that forgets lazily: a new deadline of a flow is pushed, an old one is
- * dropped when it comes up. So to lengthen a life is cheap, and so is to ask what comes next.
+ * Every flow has a look-up time in a heap, which is its end or earlier: who looks then and finds
+ * that the life got longer looks again at its end. So to lengthen a life costs nothing.
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 2 and 4.
  */
@@ -10,31 +10,38 @@ import type { RequestedZone } from "./FlowRequest.ts"
 import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
 import { Direction, isSameTuple, keyOf, zoneOf } from "./KernelFlow.ts"
 
-interface Deadline {
+interface Look {
   readonly atMs: number
-  /** Which of two deadlines at the same time was set first. */
-  readonly order: number
-  readonly flow: KernelFlow
+  readonly member: Member
 }
 
-const isBefore = (x: Deadline, y: Deadline): boolean =>
-  x.atMs < y.atMs || (x.atMs === y.atMs && x.order < y.order)
+/** A flow that is in the table. */
+interface Member {
+  readonly flow: KernelFlow
+  /** Of two that end at the same time the older one goes first. */
+  readonly order: number
+  /** The look that counts; others that are in the heap do not. */
+  atMs: number
+}
+
+const isBefore = (x: Look, y: Look): boolean =>
+  x.atMs < y.atMs || (x.atMs === y.atMs && x.member.order < y.member.order)
 
 const both = [Direction.original, Direction.reply] as const
 
 export class FlowTable {
-  readonly #flows = new Set<KernelFlow>()
+  readonly #members = new Map<KernelFlow, Member>()
   readonly #byTuple = new Map<string, KernelFlow>()
-  #deadlines: Array<Deadline> = []
+  readonly #looks: Array<Look> = []
   #order = 0
 
   get size(): number {
-    return this.#flows.size
+    return this.#members.size
   }
 
   /** In the order of their creation. */
   flows(): Iterable<KernelFlow> {
-    return this.#flows
+    return this.#members.keys()
   }
 
   /** The flow with this tuple in either direction, in a zone that is for that direction. */
@@ -59,34 +66,35 @@ export class FlowTable {
   }
 
   insert(flow: KernelFlow): void {
-    this.#flows.add(flow)
+    const member = { flow, order: this.#order++, atMs: Infinity }
+    this.#members.set(flow, member)
     if (flow.master !== undefined) flow.master.children++
     for (const direction of both) this.#byTuple.set(this.#key(flow, direction), flow)
-    this.#push(flow)
+    this.#lookAt(member, flow.expiresAtMs)
   }
 
   delete(flow: KernelFlow): void {
-    this.#flows.delete(flow)
+    this.#members.delete(flow)
     if (flow.master !== undefined) flow.master.children--
     for (const direction of both) this.#byTuple.delete(this.#key(flow, direction))
   }
 
   /** The flow's life ends then. It need not be in the table yet. */
   setExpiry(flow: KernelFlow, atMs: number): void {
-    if (flow.expiresAtMs === atMs) return
     flow.expiresAtMs = atMs
-    if (this.#flows.has(flow)) this.#push(flow)
+    const member = this.#members.get(flow)
+    if (member !== undefined && atMs < member.atMs) this.#lookAt(member, atMs)
   }
 
   /** When the next flow expires; `Infinity` when there is none. */
   nextExpiryMs(): number {
-    this.#forget()
-    return this.#deadlines[0]?.atMs ?? Infinity
+    this.#settle()
+    return this.#looks[0]?.atMs ?? Infinity
   }
 
   /** The flow that expires first, if that is not after `nowMs`. */
   expired(nowMs: number): KernelFlow | undefined {
-    return this.nextExpiryMs() <= nowMs ? this.#deadlines[0]!.flow : undefined
+    return this.nextExpiryMs() <= nowMs ? this.#looks[0]!.member.flow : undefined
   }
 
   #key(flow: KernelFlow, direction: Direction): string {
@@ -94,49 +102,44 @@ export class FlowTable {
     return keyOf(tuple, zoneOf(flow, direction))
   }
 
-  #isStale({ atMs, flow }: Deadline): boolean {
-    return flow.isGone || flow.expiresAtMs !== atMs
-  }
-
-  /** Drops deadlines that hold no more from the top. */
-  #forget(): void {
-    while (this.#deadlines.length > 0 && this.#isStale(this.#deadlines[0]!)) {
-      const last = this.#deadlines.pop()!
-      if (this.#deadlines.length > 0) this.#sink(last)
+  /** Until the first look is one at an end. */
+  #settle(): void {
+    for (let first = this.#looks[0]; first !== undefined; first = this.#looks[0]) {
+      const { atMs, member } = first
+      const counts = !member.flow.isGone && member.atMs === atMs
+      if (counts && member.flow.expiresAtMs === atMs) return
+      const last = this.#looks.pop()!
+      if (this.#looks.length > 0) this.#sink(last)
+      if (counts) this.#lookAt(member, member.flow.expiresAtMs)
     }
   }
 
-  #push(flow: KernelFlow): void {
-    if (this.#deadlines.length > 2 * this.#flows.size + 64) {
-      // An array in order is a heap.
-      this.#deadlines = this.#deadlines
-        .filter((deadline) => !this.#isStale(deadline))
-        .sort((x, y) => isBefore(x, y) ? -1 : 1)
-    }
-    const deadline = { atMs: flow.expiresAtMs, order: this.#order++, flow }
-    const heap = this.#deadlines
-    let at = heap.length
+  #lookAt(member: Member, atMs: number): void {
+    member.atMs = atMs
+    const look = { atMs, member }
+    const looks = this.#looks
+    let at = looks.length
     while (at > 0) {
       const parent = (at - 1) >> 1
-      if (!isBefore(deadline, heap[parent]!)) break
-      heap[at] = heap[parent]!
+      if (!isBefore(look, looks[parent]!)) break
+      looks[at] = looks[parent]!
       at = parent
     }
-    heap[at] = deadline
+    looks[at] = look
   }
 
-  /** Puts a deadline where the top was. */
-  #sink(deadline: Deadline): void {
-    const heap = this.#deadlines
+  /** Puts a look where the first was. */
+  #sink(look: Look): void {
+    const looks = this.#looks
     let at = 0
     for (;;) {
       let child = 2 * at + 1
-      if (child >= heap.length) break
-      if (child + 1 < heap.length && isBefore(heap[child + 1]!, heap[child]!)) child++
-      if (!isBefore(heap[child]!, deadline)) break
-      heap[at] = heap[child]!
+      if (child >= looks.length) break
+      if (child + 1 < looks.length && isBefore(looks[child + 1]!, looks[child]!)) child++
+      if (!isBefore(looks[child]!, look)) break
+      looks[at] = looks[child]!
       at = child
     }
-    heap[at] = deadline
+    looks[at] = look
   }
 }

@@ -7,22 +7,30 @@
 /** Bytes of a value: big-endian, `width` bytes. */
 export const bigEndian = (value: number | bigint, width: number): Array<number> => {
   const out: Array<number> = []
-  let rest = BigInt.asUintN(64, BigInt(value))
-  for (let i = 0; i < width; i++) {
-    out.unshift(Number(rest & 0xffn))
-    rest >>= 8n
+  if (typeof value === "number" && width <= 4) {
+    for (let shift = 8 * width - 8; shift >= 0; shift -= 8) out.push((value >>> shift) & 0xff)
+    return out
+  }
+  const rest = BigInt.asUintN(64, BigInt(value))
+  for (let shift = 8 * width - 8; shift >= 0; shift -= 8) {
+    out.push(Number((rest >> BigInt(shift)) & 0xffn))
   }
   return out
 }
 
-/** Little-endian: what "host order" means on the machines that we run on. */
-export const hostOrder = (value: number, width: number): Array<number> =>
-  bigEndian(value, width).toReversed()
+/** Little-endian: what "host order" means on the machines that we run on. Up to 4 bytes. */
+export const hostOrder = (value: number, width: number): Array<number> => {
+  const out: Array<number> = []
+  for (let shift = 0; shift < 8 * width; shift += 8) out.push((value >>> shift) & 0xff)
+  return out
+}
 
 /** One attribute with its padding. */
 export const attribute = (type: number, value: ReadonlyArray<number>): Array<number> => {
-  const out = [...hostOrder(value.length + 4, 2), ...hostOrder(type, 2), ...value]
-  while (out.length % 4 !== 0) out.push(0)
+  const length = value.length + 4
+  const out = [length & 0xff, length >> 8, type & 0xff, type >> 8]
+  for (let i = 0; i < value.length; i++) out.push(value[i]!)
+  while ((out.length & 3) !== 0) out.push(0)
   return out
 }
 
@@ -34,8 +42,14 @@ export const text = (type: number, value: string) =>
   attribute(type, [...Array.from(value, (letter) => letter.charCodeAt(0)), 0])
 
 /** A nest: kernels since 5.2 set bit 15. */
-export const nest = (type: number, ...children: ReadonlyArray<ReadonlyArray<number>>) =>
-  attribute(type | 0x8000, children.flat())
+export const nest = (type: number, ...children: ReadonlyArray<ReadonlyArray<number>>) => {
+  const value: Array<number> = []
+  for (let i = 0; i < children.length; i++) {
+    const child = children[i]!
+    for (let j = 0; j < child.length; j++) value.push(child[j]!)
+  }
+  return attribute(type | 0x8000, value)
+}
 
 export interface NlmsgFields {
   readonly type: number
@@ -44,18 +58,25 @@ export interface NlmsgFields {
   readonly pid: number
 }
 
+const headerBytes = 16
+
+/** The header, and room for what follows it. */
+const messageOf = ({ flags, pid, seq, type }: NlmsgFields, length: number): Uint8Array => {
+  const bytes = new Uint8Array((length + 3) & ~3)
+  const view = new DataView(bytes.buffer)
+  view.setUint32(0, length, true)
+  view.setUint16(4, type, true)
+  view.setUint16(6, flags, true)
+  view.setUint32(8, seq, true)
+  view.setUint32(12, pid, true)
+  return bytes
+}
+
 /** A message with any body, padded. */
 export const nlmsg = (fields: NlmsgFields, body: ReadonlyArray<number>): Uint8Array => {
-  const out = [
-    ...hostOrder(16 + body.length, 4),
-    ...hostOrder(fields.type, 2),
-    ...hostOrder(fields.flags, 2),
-    ...hostOrder(fields.seq, 4),
-    ...hostOrder(fields.pid, 4),
-    ...body
-  ]
-  while (out.length % 4 !== 0) out.push(0)
-  return Uint8Array.from(out)
+  const bytes = messageOf(fields, headerBytes + body.length)
+  bytes.set(body, headerBytes)
+  return bytes
 }
 
 /** A netfilter message. */
@@ -63,4 +84,9 @@ export const nfmsg = (
   fields: NlmsgFields,
   family: number,
   attributes: ReadonlyArray<number>
-): Uint8Array => nlmsg(fields, [family, 0, 0, 0, ...attributes])
+): Uint8Array => {
+  const bytes = messageOf(fields, headerBytes + 4 + attributes.length)
+  bytes[headerBytes] = family
+  bytes.set(attributes, headerBytes + 4)
+  return bytes
+}
