@@ -22,11 +22,11 @@ import { Links } from "../../src/layers/Links.ts"
 import { ServiceManager } from "../../src/layers/ServiceManager.ts"
 import * as Supervisor from "../../src/layers/Supervisor.ts"
 import { ControlSocketFake } from "./ControlSocketFake.ts"
+import { FaultyKernel } from "./FaultyKernel.ts"
 import { describeFlow } from "./FlowDescription.ts"
+import type { Tuple } from "./FlowLine.ts"
+import { lineOf } from "./FlowLine.ts"
 import { InterfacesFake } from "./InterfacesFake.ts"
-import { KernelFake } from "./KernelFake.ts"
-import type { Tuple } from "./KernelFlow.ts"
-import { lineOf } from "./KernelFlow.ts"
 import { joinLinks, LinkFake } from "./LinksFake.ts"
 import { LogFake } from "./LogFake.ts"
 import { ServiceManagerFake } from "./ServiceManagerFake.ts"
@@ -37,7 +37,9 @@ export interface NodeOptions {
   readonly pingIntervalMs?: number
   /** Names of the interfaces of the dedicated links. */
   readonly interfaces?: ReadonlyArray<string>
-  /** Another kernel than `KernelFake`. */
+  /** How far the event socket's room may grow. Default: not at all. */
+  readonly bufferMaxBytes?: number
+  /** Another kernel than `FaultyKernel`. */
   readonly kernel?: Layer.Layer<KernelEvents | KernelTable, unknown>
 }
 
@@ -64,7 +66,7 @@ const settingsOf = ({ general, interfaces, sync }: NodeOptions): ReplicaSettings
 }
 
 export class NodeFake {
-  readonly kernel = new KernelFake()
+  readonly kernel: FaultyKernel
   readonly links: ReadonlyArray<LinkFake>
   readonly control = new ControlSocketFake()
   readonly interfaces: InterfacesFake
@@ -75,15 +77,13 @@ export class NodeFake {
 
   constructor(options: NodeOptions = {}) {
     const names = options.interfaces ?? ["eth2"]
+    this.kernel = new FaultyKernel(options.bufferMaxBytes)
     this.links = names.map((name) => new LinkFake(name))
     this.interfaces = new InterfacesFake(names)
     this.manager = new ServiceManagerFake(options.pingIntervalMs ?? Number.POSITIVE_INFINITY)
     this.settings = settingsOf(options)
     this.#kernelLayer = options.kernel === undefined
-      ? Layer.mergeAll(
-        Layer.succeed(KernelEvents, this.kernel.events),
-        Layer.succeed(KernelTable, this.kernel.table)
-      )
+      ? this.kernel.layer
       : Layer.orDie(options.kernel)
   }
 

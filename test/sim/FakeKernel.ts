@@ -128,7 +128,7 @@ export class FakeKernel {
     const socket = new FakeNetlinkSocket(portId, {
       execute: (from, bytes) => this.#execute(from, bytes),
       closed: (closed) => this.#state.listeners.close(closed),
-      defer: this.#state.options.defer ?? queueMicrotask
+      defer: this.#state.options.defer
     })
     this.#state.listeners.open(socket)
     return socket

@@ -31,8 +31,8 @@ export interface SocketKernel {
   /** Executes what was sent. */
   readonly execute: (socket: FakeNetlinkSocket, bytes: Uint8Array) => void
   readonly closed: (socket: FakeNetlinkSocket) => void
-  /** Runs `task` later, but before anything else happens in the world. */
-  readonly defer: (task: () => void) => void
+  /** Runs `task` later, but before anything else happens in the world. Default: a microtask. */
+  readonly defer?: ((task: () => void) => void) | undefined
 }
 
 /** Writes the next datagram of a dump, which ends with DONE; at most so many bytes. */
@@ -61,6 +61,7 @@ export class FakeNetlinkSocket implements NetlinkHandle {
   #dump: DumpWriter | undefined
   /** How long a dump's datagrams are: the largest buffer that was read into. */
   #dumpBytes = dumpBytesMin
+  #dumpBytesLimit = dumpBytesMax
 
   constructor(portId: number, kernel: SocketKernel, groupsMax = netfilterGroupsMax) {
     this.portId = portId
@@ -106,6 +107,11 @@ export class FakeNetlinkSocket implements NetlinkHandle {
 
   queueAnswer(bytes: Uint8Array): void {
     this.#put(bytes, answerCostBytes)
+  }
+
+  /** Dumps come in datagrams that are at most so long: for tests that want many of them. */
+  limitDumps(bytes: number): void {
+    this.#dumpBytesLimit = bytes
   }
 
   /**
@@ -291,7 +297,7 @@ export class FakeNetlinkSocket implements NetlinkHandle {
       this.#wake()
       return false
     }
-    const bytes = this.#dump?.(this.#dumpBytes)
+    const bytes = this.#dump?.(Math.min(this.#dumpBytes, this.#dumpBytesLimit))
     if (bytes === undefined || isDone(bytes)) this.#dump = undefined
     const passes = bytes !== undefined &&
       (this.#filter === undefined || bpfAccepts(this.#filter, bytes))
@@ -303,7 +309,8 @@ export class FakeNetlinkSocket implements NetlinkHandle {
     const ready = this.#ready
     if (ready === undefined) return
     this.#ready = undefined
-    this.#kernel.defer(() => {
+    const { defer = queueMicrotask } = this.#kernel
+    defer(() => {
       if (!this.#isClosed) ready()
     })
   }

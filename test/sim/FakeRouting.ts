@@ -167,7 +167,7 @@ export class FakeRouting {
     const socket = new FakeNetlinkSocket(portId, {
       execute: (from, bytes) => this.#execute(from, bytes),
       closed: (closed) => this.#sockets.delete(closed),
-      defer: this.#options.defer ?? queueMicrotask
+      defer: this.#options.defer
     }, groupsMax)
     this.#sockets.add(socket)
     return socket

@@ -1,4 +1,4 @@
-/** Reliable delivery of the simulated kernel's events, as a real kernel (6.18) was seen to do it. */
+/** Reliable delivery of the simulated kernel's events, as a real kernel (6.18) does it. */
 import { assert, describe, it } from "@effect/vitest"
 import { FakeKernel } from "./FakeKernel.ts"
 import type { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"

@@ -80,25 +80,30 @@ describe("a commit", () => {
   it.effect("takes over the port that the kernel chose for a translated flow", () =>
     Effect.gen(function*() {
       const { a, b } = yield* startPair()
-      a.node.kernel.open(translated)
+      const reply = { ...translated.reply, dport: translated.original.sport }
+      a.node.kernel.open({ ...translated, reply })
       yield* pass(2_000)
-      b.node.kernel.chooseReply = (wanted) => ({ ...wanted, dport: 6_001 })
+      // Somebody else stands behind the address and port that the flow had.
+      const other = { original: { ...translated.original, src: "10.0.9.2" }, reply }
+      b.node.kernel.open(other)
+      yield* pass(10)
 
       b.node.control.connect(Request.commit)
       yield* pass(100)
 
       const line = (port: number) =>
         `udp 10.0.9.1:5000>10.1.0.1:80 reply 10.1.0.1:80>192.0.2.1:${port} mark=0`
-      assert.deepStrictEqual(linesIn(b.replica.external), [line(6_000)])
-      assert.deepStrictEqual(b.node.kernel.lines(), [line(6_001)])
-      assert.deepStrictEqual(linesIn(b.replica.internal), [line(6_001)])
+      assert.deepStrictEqual(linesIn(b.replica.external), [line(5_000)])
+      assert.strictEqual(b.node.kernel.lines().length, 2)
+      assert.include(b.node.kernel.lines(), line(1_024))
+      assert.deepStrictEqual(linesIn(b.replica.internal), b.node.kernel.lines())
     }))
 
   it.effect("counts and logs what the kernel refuses, and goes on", () =>
     Effect.gen(function*() {
       const { b } = yield* replicated(200)
-      b.node.kernel.refusalFor = (operation, flow) =>
-        operation === "create" && flow.original.src === "10.0.0.7" ? 22 : 0
+      b.node.kernel.refusalFor = (operation, original) =>
+        operation === "create" && original.src === "10.0.0.7" ? 22 : 0
 
       b.node.control.connect(Request.commit)
       yield* pass(100)

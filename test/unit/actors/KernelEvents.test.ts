@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { Request } from "../../../src/core/control/Request.ts"
 import { MessageType } from "../../../src/core/wire/MessageHeader.ts"
+import { eventBufferBytes } from "../../fakes/FaultyKernel.ts"
 import type { RunningNode } from "../../fakes/NodeFake.ts"
 import { linesIn, messagesTold, pass, startPair, udp } from "../../fakes/NodeFake.ts"
 
@@ -28,8 +29,7 @@ const changeUnheard = ({ node }: RunningNode): void =>
 describe("after an overrun", () => {
   it.effect("the buffer grows until its limit, which is warned of once", () =>
     Effect.gen(function*() {
-      const { a } = yield* startPair()
-      a.node.kernel.bufferMaxBytes = 4_000
+      const { a } = yield* startPair({ bufferMaxBytes: 4 * eventBufferBytes })
 
       for (let i = 0; i < 5; i++) {
         a.node.kernel.overrun()
@@ -37,8 +37,8 @@ describe("after an overrun", () => {
       }
 
       assert.deepStrictEqual(a.node.log.find("has been doubled"), [
-        "netlink event socket buffer size has been doubled to 2000 bytes",
-        "netlink event socket buffer size has been doubled to 4000 bytes"
+        `netlink event socket buffer size has been doubled to ${2 * eventBufferBytes} bytes`,
+        `netlink event socket buffer size has been doubled to ${4 * eventBufferBytes} bytes`
       ])
       assert.deepStrictEqual(a.node.log.ofLevel("Warn").length, 1)
       assert.include(a.node.log.ofLevel("Warn")[0], "cannot be doubled further")

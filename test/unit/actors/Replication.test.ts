@@ -30,11 +30,14 @@ describe("a pair of nodes", () => {
       assert.deepStrictEqual(b.node.kernel.lines(), [])
     }))
 
-  it.effect("agrees when the link loses every third datagram and swaps every fifth", () =>
+  it.effect("agrees when the link loses a third of the datagrams and swaps a seventh", () =>
     Effect.gen(function*() {
       const { a, b } = yield* startPair({ sync: { ackWindowMessages: 5 } })
-      const fate = (number: number) =>
-        number % 3 === 0 ? "lose" : number % 5 === 0 ? "hold" : "pass"
+      // Scattered: what comes every few datagrams would for ever meet the same ones of a pattern.
+      const fate = (number: number) => {
+        const chance = (Math.imul(number + 1, 0x9e37_79b1) >>> 24) % 21
+        return chance < 7 ? "lose" : chance < 10 ? "hold" : "pass"
+      }
       a.node.links[0]!.fateOf = fate
       b.node.links[0]!.fateOf = fate
 
@@ -45,7 +48,7 @@ describe("a pair of nodes", () => {
       for (const flow of many(100)) a.node.kernel.mark(flow, 9)
       yield* pass(20)
       for (const flow of many(50)) a.node.kernel.close(flow)
-      yield* pass(20_000)
+      yield* pass(60_000)
 
       assert.strictEqual(a.node.kernel.lines().length, 150)
       assert.deepStrictEqual(linesIn(b.replica.external), a.node.kernel.lines())

@@ -88,8 +88,7 @@ describe("a dedicated link", () => {
 /** Ways to break an actor, and its name. */
 const defects: ReadonlyArray<readonly [actor: string, harm: (node: NodeFake) => void]> = [
   ["event", (node) => {
-    node.kernel.isBroken = true
-    node.kernel.overrun()
+    node.kernel.breakEvents()
   }],
   ["link eth2", (node) => {
     node.links[0]!.isBroken = true
