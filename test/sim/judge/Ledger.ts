@@ -39,9 +39,15 @@ export interface Message {
 type Event = readonly [atMs: number, what: string, seq: number]
 const historyMax = 10
 
+/** When the sender lost everything it had not yet said, last. */
+interface GeneralDoubt {
+  moment: number
+}
+
 /** One flow, as far as one direction is concerned. Moments are -1 when it never happened. */
 export class Told {
   readonly key: string
+  readonly #general: GeneralDoubt
   /** The sender meant to tell it. */
   toldMoment = -1
   /** The message that the receiver applied last was built. */
@@ -54,12 +60,20 @@ export class Told {
   appliedAtMs = 0
   /** The sender read a new timeout from its kernel and did not say so. */
   isTimeoutSilent = false
-  doubtMoment = -1
-  doubt = ""
   readonly history: Array<Event> = []
+  #doubtMoment = -1
 
-  constructor(key: string) {
+  constructor(key: string, general: GeneralDoubt) {
     this.key = key
+    this.#general = general
+  }
+
+  get doubtMoment(): number {
+    return Math.max(this.#doubtMoment, this.#general.moment)
+  }
+
+  doubt(moment: number): void {
+    this.#doubtMoment = moment
   }
 
   /** Told, not applied, and no excuse. */
@@ -91,12 +105,15 @@ export class Ledger {
   readonly held = new Map<string, ReferenceFlow>()
   /** What was lost by declaration; decides between Q1 and Q2. */
   losses = 0
-  /** How often something was told, of whatever flow. */
+  /** Why everything was in doubt last. */
+  lastLoss = ""
+  /** How often something was told, of whatever flow; bulk sends do not count. */
   tells = 0
   /** The receiver accepted bytes that nobody sent: nothing can be said any more. */
   isPoisoned = false
   readonly #court: Court
   readonly #flows = new Map<string, Told>()
+  readonly #general: GeneralDoubt = { moment: -1 }
 
   constructor(court: Court, sender: string, receiver: string) {
     this.#court = court
@@ -111,7 +128,7 @@ export class Ledger {
   of(key: string): Told {
     let told = this.#flows.get(key)
     if (told === undefined) {
-      told = new Told(key)
+      told = new Told(key, this.#general)
       this.#flows.set(key, told)
     }
     return told
@@ -129,22 +146,19 @@ export class Ledger {
   }
 
   doubt(key: string, why: string): void {
-    const told = this.of(key)
-    told.doubtMoment = this.#court.nextMoment()
-    told.doubt = why
-    told.note(this.#court.nowMs(), why)
+    this.#doubt(this.of(key), why)
   }
 
   /** The sender is gone, and with it what it had not yet said. */
   senderLost(why: string): void {
-    for (const told of this.#flows.values()) this.#doubt(told, why)
+    this.#general.moment = this.#court.nextMoment()
+    this.lastLoss = why
   }
 
   /** The receiver's cache is empty now. What is still on its way is owed as before. */
   receiverLost(why: string): void {
     for (const told of this.#flows.values()) {
-      if (told.toldMoment > told.appliedMoment && told.toldMoment > told.doubtMoment) continue
-      this.#doubt(told, why)
+      if (!told.isOwed) this.#doubt(told, why)
     }
     this.held.clear()
   }
@@ -155,8 +169,7 @@ export class Ledger {
   }
 
   #doubt(told: Told, why: string): void {
-    told.doubtMoment = this.#court.nextMoment()
-    told.doubt = why
+    told.doubt(this.#court.nextMoment())
     told.note(this.#court.nowMs(), why)
   }
 }

@@ -217,7 +217,7 @@ export class SenderWatch {
     this.#changedSlot = -1
     this.#untold = undefined
     this.mirror.removeSlot(slot)
-    outgoing.tells++
+    if (!this.#isInBulk) outgoing.tells++
     if (key === undefined) return
     const what = `${life.machine}: tell ${changeWords[change]}`
     outgoing.tell(key, this.#isInBulk ? `${what} (bulk)` : what)

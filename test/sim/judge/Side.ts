@@ -97,6 +97,7 @@ export class Side {
       incoming,
       outgoing,
       sender,
+      isPeerForeign: !isPeerOurs,
       flushing: () => commit.flushing()
     })
     this.running = { life, sender, receiver, links: new LinkCounts() }

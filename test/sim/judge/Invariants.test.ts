@@ -1,0 +1,402 @@
+/**
+ * Every invariant is broken on purpose, and the judge must say so; where nobody tampers it must
+ * stay silent, whatever the world does.
+ */
+import { describe, expect, it } from "vitest"
+import { Origin } from "../../../src/core/cache/Origin.ts"
+import { Change } from "../../../src/core/model/Change.ts"
+import { Base } from "../../../src/core/model/FlowLayout.ts"
+import { FlowView } from "../../../src/core/model/FlowView.ts"
+import { Entity, Verdict } from "../../../src/core/protocol/SyncProtocol.ts"
+import { Flag } from "../reference/ReferenceWire.ts"
+import { calmNetwork } from "../Plan.ts"
+import type { Scene } from "./Trial.ts"
+import { trial } from "./Trial.ts"
+
+const onlyB = (tamper: (scene: Scene) => void) => (scene: Scene): void => {
+  if (scene.machine.name === "B") tamper(scene)
+}
+const onlyA = (tamper: (scene: Scene) => void) => (scene: Scene): void => {
+  if (scene.machine.name === "A") tamper(scene)
+}
+
+const invariantOf = (tamper: (scene: Scene) => void, network = {}): string | undefined =>
+  trial({ tamper, changes: { network: { ...calmNetwork, ...network } } }).verdict?.invariant
+
+describe("the judge is silent", () => {
+  it("when nothing fails", () => {
+    const { declaredLosses, marks, verdict } = trial()
+    expect(verdict).toBeUndefined()
+    expect(declaredLosses.map(({ what }) => what)).toEqual(["stopped", "stopped"])
+    expect(marks.get("commit")).toBe(1)
+  })
+
+  it("when datagrams are lost, doubled and late", () => {
+    const network = {
+      ...calmNetwork,
+      lossPercent: 15,
+      duplicatePercent: 10,
+      reorderPercent: 10,
+      delayMeanMs: 5,
+      delayJitterMs: 20
+    }
+    const { marks, verdict } = trial({ changes: { network } })
+    expect(verdict).toBeUndefined()
+    expect(marks.get("nack resend")).toBeGreaterThan(0)
+  })
+
+  it("when machines die and come back", () => {
+    const { declaredLosses, verdict } = trial({
+      changes: {
+        faultsStopAtMs: 12_000,
+        steps: [
+          {
+            _tag: "OpenFlows",
+            atMs: 1_000,
+            count: 20,
+            kind: "tcp",
+            translated: "none",
+            family: 4,
+            overMs: 500,
+            established: true
+          },
+          { _tag: "PowerLoss", atMs: 3_000, node: "B", backAfterMs: 1_500 },
+          { _tag: "Kill", atMs: 7_000, node: "A", backAfterMs: 1_500 },
+          { _tag: "UpdateFlows", atMs: 9_000, count: 8, change: "mark", overMs: 500 }
+        ]
+      }
+    })
+    expect(verdict).toBeUndefined()
+    expect(declaredLosses.map(({ what }) => what)).toContain("power loss")
+  })
+})
+
+describe("S1 nothing invented", () => {
+  it("sees an entry that was applied wrongly", () => {
+    const tamper = onlyB(({ replica: { external } }) => {
+      const apply = external.apply.bind(external)
+      external.apply = (kind, view, nowSeconds) => {
+        view.base[view.baseWord + Base.status]! ^= 0x0400_0000
+        return apply(kind, view, nowSeconds)
+      }
+    })
+    expect(invariantOf(tamper)).toBe("S1")
+  })
+
+  it("sees an entry that is changed without a message", () => {
+    const tamper = onlyB(({ replica: { external }, world }) => {
+      world.after(4_000, () => {
+        const view = external.table.view(external.table.nextUsed(0), new FlowView())
+        external.apply(Change.updated, view, 0)
+      })
+    })
+    // The judge wraps the method that the timer finds on the instance later.
+    expect(invariantOf(tamper)).toBe("S1")
+  })
+})
+
+describe("S2 nothing resurrected", () => {
+  it("sees a destroyed flow that stays", () => {
+    const tamper = onlyB(({ replica: { external } }) => {
+      const apply = external.apply.bind(external)
+      external.apply = (kind, view, nowSeconds) =>
+        kind === Change.destroyed ? -1 : apply(kind, view, nowSeconds)
+    })
+    expect(invariantOf(tamper)).toBe("S2")
+  })
+})
+
+describe("S3 never backwards", () => {
+  it("sees an old message that is applied", () => {
+    const tamper = onlyB(({ replica: { protocol } }) => {
+      const handleMessage = protocol.handleMessage.bind(protocol)
+      protocol.handleMessage = (header, nowMs) => {
+        const verdict = handleMessage(header, nowMs)
+        return verdict === Verdict.drop ? Verdict.apply : verdict
+      }
+    })
+    expect(invariantOf(tamper, { duplicatePercent: 50 })).toBe("S3")
+  })
+})
+
+describe("S4 honest acknowledgements", () => {
+  it("sees an acknowledgement of one number too many", () => {
+    const tamper = onlyB(({ replica: { protocol } }) => {
+      const pollOutbound = protocol.pollOutbound.bind(protocol)
+      protocol.pollOutbound = (out, nowMs) => {
+        const isThere = pollOutbound(out, nowMs)
+        if (isThere && out.kind === Entity.control && (out.flags & Flag.ack) !== 0) out.ackTo++
+        return isThere
+      }
+    })
+    expect(invariantOf(tamper)).toBe("S4")
+  })
+
+  it("sees a sender that forgets what no acknowledgement named", () => {
+    const tamper = onlyA(({ replica: { protocol } }) => {
+      const handleMessage = protocol.handleMessage.bind(protocol)
+      protocol.handleMessage = (header, nowMs) => {
+        if ((header.flags & Flag.ack) === 0) return handleMessage(header, nowMs)
+        const { ackFrom } = header
+        header.ackFrom -= 5
+        const verdict = handleMessage(header, nowMs)
+        header.ackFrom = ackFrom
+        return verdict
+      }
+    })
+    expect(invariantOf(tamper, { lossPercent: 20 })).toBe("S4")
+  })
+})
+
+describe("S5 nothing lost silently", () => {
+  it("sees a sound message that is dropped", () => {
+    const tamper = onlyB(({ replica: { protocol } }) => {
+      let count = 0
+      const handleMessage = protocol.handleMessage.bind(protocol)
+      protocol.handleMessage = (header, nowMs) => {
+        const verdict = handleMessage(header, nowMs)
+        return verdict === Verdict.apply && ++count === 10 ? Verdict.drop : verdict
+      }
+    })
+    expect(invariantOf(tamper)).toBe("S5")
+  })
+
+  it("sees a gap that is never reported", () => {
+    const tamper = onlyB(({ replica: { protocol } }) => {
+      const pollOutbound = protocol.pollOutbound.bind(protocol)
+      protocol.pollOutbound = (out, nowMs) => {
+        const isThere = pollOutbound(out, nowMs)
+        if (!isThere || out.kind !== Entity.control) return isThere
+        if ((out.flags & Flag.nack) !== 0) out.flags = (out.flags & ~Flag.nack) | Flag.alive
+        return isThere
+      }
+    })
+    expect(invariantOf(tamper, { lossPercent: 20 })).toBe("S5")
+  })
+
+  it("sees what is asked for again and kept back", () => {
+    const tamper = onlyA(({ replica: { protocol } }) => {
+      const handleMessage = protocol.handleMessage.bind(protocol)
+      protocol.handleMessage = (header, nowMs) => {
+        if ((header.flags & Flag.nack) === 0) return handleMessage(header, nowMs)
+        const { ackFrom } = header
+        header.ackFrom = header.ackTo + 1
+        header.ackTo++
+        const verdict = handleMessage(header, nowMs)
+        header.ackFrom = ackFrom
+        header.ackTo--
+        return verdict
+      }
+    })
+    expect(invariantOf(tamper, { lossPercent: 20 })).toBe("S5")
+  })
+
+  it("sees an accepted message without an entry", () => {
+    let count = 0
+    const tamper = onlyB(({ replica: { external } }) => {
+      const apply = external.apply.bind(external)
+      external.apply = (kind, view, nowSeconds) =>
+        ++count === 5 ? -1 : apply(kind, view, nowSeconds)
+    })
+    expect(invariantOf(tamper)).toBe("S5")
+  })
+
+  it("sees a destroyed flow that is forgotten before its end was told", () => {
+    const tamper = onlyA(({ replica: { protocol } }) => {
+      const tell = protocol.tell.bind(protocol)
+      let destroyed = -1
+      protocol.tell = (entity, slot, change) => {
+        if (change !== Change.destroyed) tell(entity, slot, change)
+        else destroyed = slot
+      }
+      const pollReleased = protocol.pollReleased.bind(protocol)
+      protocol.pollReleased = (entity) => {
+        const slot = entity === Entity.flow ? destroyed : pollReleased(entity)
+        if (slot >= 0) protocol.forget(entity, slot)
+        destroyed = -1
+        return slot
+      }
+    })
+    expect(invariantOf(tamper)).toBe("S5")
+  })
+})
+
+describe("S6 no echo", () => {
+  it("sees a flow that is told for no reason", () => {
+    const tamper = onlyA(({ replica: { internal, protocol }, world }) => {
+      world.after(4_000, () => {
+        protocol.tell(Entity.flow, internal.table.nextUsed(0), Change.updated)
+      })
+    })
+    expect(invariantOf(tamper)).toBe("S6")
+  })
+
+  it("sees an event of our own that is taken for somebody else's", () => {
+    const tamper = onlyB(({ replica: { internal }, world }) => {
+      world.after(6_000, () => {
+        const view = internal.table.view(internal.table.nextUsed(0), new FlowView())
+        internal.apply(Change.created, view, Origin.other, 6)
+      })
+    })
+    expect(invariantOf(tamper)).toBe("S6")
+  })
+})
+
+describe("S8 valid wire", () => {
+  it("sees a datagram that does not decode", () => {
+    const tamper = onlyA(({ replica: { sendBuffer } }) => {
+      const commit = sendBuffer.commit.bind(sendBuffer)
+      sendBuffer.commit = (end) => {
+        sendBuffer.bytes[end - 1]! ^= 0xff
+        sendBuffer.bytes[end - 3]! ^= 0xff
+        return commit(end)
+      }
+    })
+    expect(["S1", "S8"]).toContain(invariantOf(tamper))
+  })
+
+  it("sees a datagram that is too large", () => {
+    const tamper = onlyA(({ replica: { links } }) => {
+      Object.defineProperty(links[0], "mtuBytes", { value: 100 })
+    })
+    expect(invariantOf(tamper)).toBe("S8")
+  })
+
+  it("sees a number that is used twice", () => {
+    const tamper = onlyA(({ replica: { protocol } }) => {
+      const pollOutbound = protocol.pollOutbound.bind(protocol)
+      protocol.pollOutbound = (out, nowMs) => {
+        const isThere = pollOutbound(out, nowMs)
+        out.seq = Math.floor(out.seq / 2)
+        return isThere
+      }
+    })
+    expect(invariantOf(tamper)).toBe("S8")
+  })
+})
+
+describe("S9 bounded", () => {
+  it("sees a queue without bounds", () => {
+    const tamper = onlyA(({ replica: { protocol } }) => {
+      Object.defineProperty(protocol, "txLength", { get: () => 1_000_000 })
+    })
+    expect(invariantOf(tamper)).toBe("S9")
+  })
+})
+
+describe("S10 counters add up", () => {
+  it("sees a cache that miscounts", () => {
+    const tamper = onlyB(({ replica: { external }, world }) => {
+      world.after(4_000, () => external.stats.created++)
+    })
+    expect(invariantOf(tamper)).toBe("S10")
+  })
+
+  it("sees lost messages that nobody lost", () => {
+    const tamper = onlyB(({ replica: { protocol }, world }) => {
+      world.after(4_000, () => protocol.counters.lost++)
+    })
+    expect(invariantOf(tamper)).toBe("S10")
+  })
+
+  it("sees a link that miscounts", () => {
+    const tamper = onlyB(({ replica: { links }, world }) => {
+      world.after(4_000, () => links[0]!.counters.packetsReceived++)
+    })
+    expect(invariantOf(tamper)).toBe("S10")
+  })
+
+  it("sees sound messages called malformed", () => {
+    const tamper = onlyB(({ replica: { receive }, world }) => {
+      world.after(4_000, () => receive.badSize++)
+    })
+    expect(invariantOf(tamper)).toBe("S10")
+  })
+})
+
+describe("Q1 and Q2 caches agree", () => {
+  const forgetful = onlyA(({ replica: { protocol }, world }) => {
+    const tell = protocol.tell.bind(protocol)
+    let count = 0
+    protocol.tell = (entity, slot, change) => {
+      if (world.nowMs > 2_400 && ++count % 3 === 0) return
+      tell(entity, slot, change)
+    }
+  })
+
+  it("sees a change that never reached the peer", () => {
+    const { verdict } = trial({ tamper: forgetful })
+    expect(verdict?.invariant).toBe("Q1")
+    expect(verdict?.sentence).toBe("B's external cache differs from A's internal cache")
+    const [label, lines] = verdict!.facts[0]!
+    expect(label).toMatch(/A internal/)
+    expect(lines[0]).toMatch(/^(tcp +6|udp +17) .*src=\d+\.\d+\.\d+\.\d+ dst=/)
+    expect(lines.join("\n")).toMatch(/A: tell updated/)
+  })
+
+  it("says Q2 when something was lost by declaration before", () => {
+    const { verdict } = trial({
+      tamper: forgetful,
+      changes: {
+        faultsStopAtMs: 8_000,
+        steps: [
+          { _tag: "Kill", atMs: 500, node: "B", backAfterMs: 200 },
+          {
+            _tag: "OpenFlows",
+            atMs: 2_000,
+            count: 20,
+            kind: "tcp",
+            translated: "none",
+            family: 4,
+            overMs: 500,
+            established: true
+          }
+        ]
+      }
+    })
+    expect(verdict?.invariant).toBe("Q2")
+  })
+
+  it("sees an internal cache that misses an event", () => {
+    const tamper = onlyA(({ replica: { internal }, world }) => {
+      const apply = internal.apply.bind(internal)
+      internal.apply = (kind, view, origin, nowSeconds) =>
+        kind === Change.destroyed && world.nowMs > 3_000 ? -1 : apply(kind, view, origin, nowSeconds)
+    })
+    expect(invariantOf(tamper)).toBe("Q1")
+  })
+})
+
+describe("Q3 commit restores", () => {
+  it("sees a commit that leaves flows out", () => {
+    const tamper = onlyB(({ replica: { external } }) => {
+      const holds = external.holds.bind(external)
+      external.holds = (slot) => slot % 5 !== 3 && holds(slot)
+    })
+    expect(invariantOf(tamper)).toBe("Q3")
+  })
+})
+
+describe("Q5 queues drain", () => {
+  it("sees slots that are never released", () => {
+    const tamper = onlyA(({ replica: { protocol } }) => {
+      protocol.pollReleased = () => -1
+    })
+    expect(invariantOf(tamper)).toBe("Q5")
+  })
+})
+
+describe("L4 silence is quiet", () => {
+  it("sees a daemon that talks for nothing", () => {
+    const { verdict } = trial({
+      atQuiet: ({ machines, world }) => {
+        const again = (): void => {
+          machines[0]!.ask("-n")
+          world.after(20, again)
+        }
+        again()
+      }
+    })
+    expect(verdict?.invariant).toBe("L4")
+  })
+})
