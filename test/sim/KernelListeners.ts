@@ -86,7 +86,7 @@ export class KernelListeners {
     type: number,
     flags: number,
     family: number,
-    attributes: ReadonlyArray<number>,
+    attributes: ArrayLike<number>,
     causer: Causer = this.#causer
   ): boolean {
     const bytes = nfmsg({ type, flags, seq: 0, pid: causer.portId }, family, attributes)

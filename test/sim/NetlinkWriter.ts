@@ -60,15 +60,20 @@ export interface NlmsgFields {
 
 const headerBytes = 16
 
+const putWord = (bytes: Uint8Array, at: number, value: number): void => {
+  bytes[at] = value & 0xff
+  bytes[at + 1] = (value >>> 8) & 0xff
+  bytes[at + 2] = (value >>> 16) & 0xff
+  bytes[at + 3] = value >>> 24
+}
+
 /** The header, and room for what follows it. */
 const messageOf = ({ flags, pid, seq, type }: NlmsgFields, length: number): Uint8Array => {
   const bytes = new Uint8Array((length + 3) & ~3)
-  const view = new DataView(bytes.buffer)
-  view.setUint32(0, length, true)
-  view.setUint16(4, type, true)
-  view.setUint16(6, flags, true)
-  view.setUint32(8, seq, true)
-  view.setUint32(12, pid, true)
+  putWord(bytes, 0, length)
+  putWord(bytes, 4, type | (flags << 16))
+  putWord(bytes, 8, seq)
+  putWord(bytes, 12, pid)
   return bytes
 }
 
@@ -83,7 +88,7 @@ export const nlmsg = (fields: NlmsgFields, body: ReadonlyArray<number>): Uint8Ar
 export const nfmsg = (
   fields: NlmsgFields,
   family: number,
-  attributes: ReadonlyArray<number>
+  attributes: ArrayLike<number>
 ): Uint8Array => {
   const bytes = messageOf(fields, headerBytes + 4 + attributes.length)
   bytes[headerBytes] = family
