@@ -90,6 +90,27 @@ describe("the simulated interfaces", () => {
       assert.isFalse(interfaces.current("eth2")?.up)
     }).pipe(Effect.scoped))
 
+  it.effect("are asked for again after an overrun: what changed unheard is noticed", () =>
+    Effect.gen(function*() {
+      const routing = new FakeRouting()
+      for (const name of ["eth2", "eth3", "eth4"]) routing.add(name)
+      const interfaces = yield* watching(routing)
+      const waiting = yield* Effect.forkChild(interfaces.changed)
+      // More changes than the socket has room for, before anybody reads.
+      for (let i = 0; i < 200; i++) routing.set("eth4", { running: i % 2 === 1 })
+      routing.set("eth2", { running: false })
+      routing.remove("eth3")
+      yield* Fiber.join(waiting)
+      while (interfaces.current("eth3") !== undefined) yield* interfaces.changed
+      assert.isFalse(interfaces.current("eth2")?.running)
+      assert.isTrue(interfaces.current("eth4")?.running)
+
+      // Nothing is left over of it: the next change is seen as ever.
+      routing.add("eth3")
+      yield* interfaces.changed
+      assert.isTrue(interfaces.current("eth3")?.running)
+    }).pipe(Effect.scoped))
+
   it.effect("are dumped in parts when there are many", () =>
     Effect.gen(function*() {
       const routing = new FakeRouting()

@@ -1,8 +1,11 @@
-/** Interface states from rtnetlink: one dump at the start, then every change. */
+/**
+ * Interface states from rtnetlink: one dump at the start, then every change, and another dump when
+ * changes were lost.
+ */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Fault } from "../../core/model/Fault.ts"
-import { NetlinkProtocol, NlmsgCursor } from "../../core/netlink/Nlmsg.ts"
+import { NetlinkProtocol, NlmsgCursor, NlmsgType } from "../../core/netlink/Nlmsg.ts"
 import {
   decodeLink,
   encodeLinkDump,
@@ -31,6 +34,13 @@ class Watcher {
   readonly #cursor = new NlmsgCursor()
   readonly #link = new LinkMessage()
   handle: NetlinkHandle | undefined
+  #dumpSeq = 0
+  /** A dump is not read to its end yet. */
+  #isDumping = false
+  /** Changes were lost meanwhile. */
+  #mustDumpAgain = false
+  /** The interfaces that were told of since the dump began; `undefined` before its first message. */
+  #told: Set<string> | undefined
 
   constructor(addon: NativeAddon) {
     this.#addon = addon
@@ -43,7 +53,12 @@ class Watcher {
     if (typeof handle === "number") return handle
     this.handle = handle
     const joined = handle.join(linkGroup)
-    return joined < 0 ? joined : this.#askForAll(handle)
+    if (joined < 0) return joined
+    this.#isDumping = false
+    // A dump is answered part by part while it is read.
+    let result = this.#askForAll(handle)
+    while (result > 0) result = this.drain()
+    return result
   }
 
   close(): void {
@@ -51,18 +66,23 @@ class Watcher {
     this.handle = undefined
   }
 
+  /** 1: something is to be read, or -errno. */
   #askForAll(handle: NetlinkHandle): number {
+    this.#mustDumpAgain = this.#isDumping
+    if (this.#isDumping) return 1
+    this.#isDumping = true
+    this.#told = undefined
+    this.#dumpSeq++
     const words = new Int32Array(requestBytes / 4)
-    const end = encodeLinkDump(words, 0, 1)
+    const end = encodeLinkDump(words, 0, this.#dumpSeq)
     const sent = handle.send(new Uint8Array(words.buffer), end)
-    if (sent < 0) return sent
-    // A dump is answered part by part while it is read.
-    let result = this.drain()
-    while (result > 0) result = this.drain()
-    return result
+    return sent < 0 ? sent : 1
   }
 
-  /** Takes in what the kernel reported; the number of datagrams, 0 for none, or -errno. */
+  /**
+   * Takes in what the kernel reported; the number of datagrams, 0 for none, or -errno. Lost
+   * changes are something to look at, too.
+   */
   drain(): number {
     const slots = this.#slots
     const handle = this.handle
@@ -72,6 +92,7 @@ class Watcher {
     if (result === -enobufs) return this.#askForAll(handle)
     if (result < 0) return result
     for (let i = 0; i < result; i++) this.#take(i * slotBytes, Math.abs(slots.lengths[i]!))
+    if (!this.#isDumping && this.#mustDumpAgain) return this.#askForAll(handle)
     return result
   }
 
@@ -81,8 +102,17 @@ class Watcher {
     const link = this.#link
     cursor.reset(slots.words, at, at + length)
     while (cursor.next()) {
+      const isAnswer = cursor.seq === this.#dumpSeq
+      if (isAnswer && cursor.type === NlmsgType.done) this.#endDump()
+      // For want of room the kernel only puts the answer off; otherwise there will be none.
+      else if (isAnswer && cursor.type === NlmsgType.error && cursor.errno !== enobufs) {
+        this.#isDumping = false
+      }
       if (!isLinkMessage(cursor)) continue
       if (decodeLink(slots.words, slots.bytes, cursor, link) !== Fault.none) continue
+      // What was queued before the dump may be of interfaces that are gone.
+      if (isAnswer) this.#told ??= new Set()
+      if (!link.isDeleted) this.#told?.add(link.name)
       if (link.isDeleted) this.states.delete(link.name)
       else {
         this.states.set(link.name, {
@@ -92,6 +122,15 @@ class Watcher {
         })
       }
     }
+  }
+
+  /** What is in no dump went while nothing was heard of it. */
+  #endDump(): void {
+    this.#isDumping = false
+    for (const name of this.states.keys()) {
+      if (this.#told?.has(name) !== true) this.states.delete(name)
+    }
+    this.#told = undefined
   }
 }
 
