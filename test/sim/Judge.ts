@@ -23,12 +23,14 @@ import type { Court } from "./judge/Court.ts"
 import { foreignReceives, foreignTold } from "./judge/ForeignAgreement.ts"
 import type { Message } from "./judge/Ledger.ts"
 import { Ledger } from "./judge/Ledger.ts"
+import { loggedMarks } from "./judge/Marks.ts"
 import { isPlausible, NetworkWatch } from "./judge/NetworkWatch.ts"
 import type { Running } from "./judge/Side.ts"
 import { foreignWindowOf, Side } from "./judge/Side.ts"
 import type { DeclaredLoss, Fact, Invariant, Verdict } from "./judge/Verdict.ts"
 import { invariants, noRoomLosses, notYetApplicable } from "./judge/Verdict.ts"
 import type { Answer, ClientOption, Ending, Machine, Witness } from "./Machine.ts"
+import type { ReferenceFlow } from "./reference/ReferenceWire.ts"
 import type { World } from "./World.ts"
 
 export type { DeclaredLoss, Verdict } from "./judge/Verdict.ts"
@@ -41,17 +43,6 @@ export interface JudgeOptions {
 /** What the judge must know of a network. */
 export interface JudgedNetwork {
   observe(observer: NetworkObserver): unknown
-}
-
-/** An established connection of the traffic, after a failover. */
-export interface Survivor {
-  /** As the traffic names it. */
-  readonly connection: string
-  /** It was replicated before the failover, so it must go on. */
-  readonly isOwed: boolean
-  readonly isAlive: boolean
-  /** Why the traffic thinks it died. */
-  readonly reason?: string
 }
 
 /** Fiber turns of all daemons between two ticks of 100 ms. */
@@ -224,23 +215,20 @@ export class Judge implements Witness, NetworkObserver {
     }
   }
 
-  /** Q4: what the traffic found after a failover. */
-  judgeSurvivors(survivors: ReadonlyArray<Survivor>): void {
-    const dead = survivors.filter(({ isAlive, isOwed }) => isOwed && !isAlive)
-    if (survivors.some(({ isAlive, isOwed }) => isOwed && isAlive)) {
-      this.#court.mark("connections survived a failover")
-    }
+  /** Q4: how many connections live on after a failover, and which died that must not have. */
+  judgeSurvivors(survivors: number, dead: ReadonlyArray<string>): void {
+    if (survivors > 0) this.#court.mark("connections survived a failover")
     if (dead.length === 0) return
     this.#violate(
       "Q4",
-      `${dead.length} established connections did not survive the failover`,
-      () => [[
-        "dead",
-        dead.map(({ connection, reason }) =>
-          reason === undefined ? connection : `${connection}: ${reason}`
-        )
-      ]]
+      `${dead.length} of ${survivors + dead.length} connections did not survive the failover`,
+      () => [["dead", dead]]
     )
+  }
+
+  /** What a machine holds of its peer's flows, as it was told. */
+  toldTo(machine: Machine): Iterable<ReferenceFlow> {
+    return foreignWindowOf(machine)?.externalFlows() ?? this.#sideOf(machine).incoming.held.values()
   }
 
   /** The run is over; daemons may still run. L3, S10. */
@@ -439,6 +427,7 @@ export class Judge implements Witness, NetworkObserver {
     const side = this.#sideOf(machine)
     if (machine.kind === "reference") return
     side.commit.logged(text)
+    for (const [begin, mark] of loggedMarks) if (text.startsWith(begin)) this.#court.mark(mark)
     const overflow = /^the resend queue is full: (\d+) unacknowledged/.exec(text)
     if (overflow !== null && side.running !== undefined) {
       side.running.sender.overflowLogged += Number(overflow[1])

@@ -8,8 +8,8 @@ import { Change } from "../../../src/core/model/Change.ts"
 import { Base } from "../../../src/core/model/FlowLayout.ts"
 import { FlowView } from "../../../src/core/model/FlowView.ts"
 import { Entity, Verdict } from "../../../src/core/protocol/SyncProtocol.ts"
-import { Flag } from "../reference/ReferenceWire.ts"
 import { calmNetwork } from "../Plan.ts"
+import { Flag } from "../reference/ReferenceWire.ts"
 import type { Scene } from "./Trial.ts"
 import { trial } from "./Trial.ts"
 
@@ -361,7 +361,9 @@ describe("Q1 and Q2 caches agree", () => {
     const tamper = onlyA(({ replica: { internal }, world }) => {
       const apply = internal.apply.bind(internal)
       internal.apply = (kind, view, origin, nowSeconds) =>
-        kind === Change.destroyed && world.nowMs > 3_000 ? -1 : apply(kind, view, origin, nowSeconds)
+        kind === Change.destroyed && world.nowMs > 3_000
+          ? -1
+          : apply(kind, view, origin, nowSeconds)
     })
     expect(invariantOf(tamper)).toBe("Q1")
   })

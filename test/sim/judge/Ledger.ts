@@ -7,10 +7,10 @@
  * before it and nothing that is told after it. So every flow is judged by itself, and a loss
  * excuses no more than what it touched.
  */
+import type { ReferenceFlow } from "../reference/ReferenceWire.ts"
 import type { Court } from "./Court.ts"
 import { seconds } from "./Court.ts"
 import { lineOfFlow, lineOfKey } from "./WireFlow.ts"
-import type { ReferenceFlow } from "../reference/ReferenceWire.ts"
 
 /** A message with its number, built by one life of a sender. */
 export interface Message {

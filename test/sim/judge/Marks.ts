@@ -13,3 +13,13 @@ export const marksExpected: ReadonlyArray<string> = [
   "commit with refusals",
   "slot exhaustion"
 ]
+
+/** Log lines that are marks: how they begin, and the mark. */
+export const loggedMarks: ReadonlyArray<readonly [begin: string, mark: string]> = [
+  ["sending bulk update", "bulk send"],
+  ["resync requested by other node", "resync for the peer"],
+  ["flushing conntrack table in", "purge scheduled"],
+  ["flushing kernel conntrack table (scheduled)", "purge"],
+  ["ignoring flush command", "flush refused"],
+  ["the kernel resync failed", "kernel resync failed"]
+]

@@ -17,7 +17,14 @@ import type { Ledger, Message } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
 import type { SenderWatch } from "./SenderWatch.ts"
 import { NoRoom } from "./Verdict.ts"
-import { asKept, differenceLines, differingFields, keyOfView, learnedOf, merged } from "./WireFlow.ts"
+import {
+  asKept,
+  differenceLines,
+  differingFields,
+  keyOfView,
+  learnedOf,
+  merged
+} from "./WireFlow.ts"
 
 const changeWords = ["created", "updated", "destroyed"] as const
 /** By then a gap has been reported, whatever the daemon is busy with. */

@@ -50,6 +50,8 @@ export class SenderWatch {
   #lastSeq = -1
   /** The slot that an event or a dump changed just now: who tells it says nothing new. */
   #changedSlot = -1
+  /** It was a dump that named it. */
+  #isFromDump = false
   /** The flow that an event changed, until it is told. */
   #untold: { readonly slot: number; readonly key: string | undefined } | undefined
   #isInBulk = false
@@ -125,6 +127,7 @@ export class SenderWatch {
     }
     if (slot >= 0) {
       this.#changedSlot = slot
+      this.#isFromDump = false
       this.#untold = { slot, key }
       if (key !== undefined) kernel.touched(key, false)
       return
@@ -145,6 +148,7 @@ export class SenderWatch {
   ): void {
     if (isFull) this.#didNotFit(key)
     this.#changedSlot = slot
+    this.#isFromDump = true
     if (slot < 0 || key === undefined) return
     const { kernel, outgoing } = this.#parts
     kernel.touched(key, true)
@@ -214,7 +218,11 @@ export class SenderWatch {
         () => [["the flow", [key === undefined ? `slot ${slot}` : outgoing.lineOf(key)]]]
       )
     }
+    if (!this.#isInBulk && this.#isFromDump && life.replica.runtime.overruns > 0) {
+      court.mark("overrun repair")
+    }
     this.#changedSlot = -1
+    this.#isFromDump = false
     this.#untold = undefined
     this.mirror.removeSlot(slot)
     if (!this.#isInBulk) outgoing.tells++

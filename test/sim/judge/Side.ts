@@ -65,8 +65,7 @@ export class Side {
       machine: machine.name,
       kernel: this.kernel,
       incoming,
-      commitTimeoutSeconds: () =>
-        this.running?.life.replica.settings.sync.commitTimeoutSeconds
+      commitTimeoutSeconds: () => this.running?.life.replica.settings.sync.commitTimeoutSeconds
     })
     if (machine.kind === "conntrackd") this.kernel.own = this.commit
   }

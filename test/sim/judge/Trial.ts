@@ -83,7 +83,7 @@ export const trial = (options: TrialOptions = {}): Judge => {
   script.stop()
   judge!.beginSettling()
   const losses = judge!.declaredLosses.length
-  if (losses > 0) for (const machine of machines) machine.ask("-n")
+  if (losses > 0) { for (const machine of machines) machine.ask("-n") }
   let isSettled = false
   advance(plan.settleWithinMs, () => (isSettled = judge!.isSettled()))
   if (!isSettled && judge!.verdict === undefined) judge!.notSettled()

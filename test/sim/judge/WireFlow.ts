@@ -7,14 +7,7 @@
  *
  * Source: specification, "The replication protocol", sections 8 and 9.
  */
-import {
-  Address,
-  Base,
-  Has,
-  HasRare,
-  Rare,
-  swap32
-} from "../../../src/core/model/FlowLayout.ts"
+import { Address, Base, Has, HasRare, Rare, swap32 } from "../../../src/core/model/FlowLayout.ts"
 import type { FlowView } from "../../../src/core/model/FlowView.ts"
 import { high16Of, low16Of } from "../../../src/core/text/Decimal.ts"
 import type { KernelFlow } from "../KernelFlow.ts"
