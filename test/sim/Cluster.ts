@@ -4,6 +4,7 @@
  */
 import type { Machine, MachineName } from "./Machine.ts"
 import { linkInterface } from "./Machine.ts"
+import type { ScriptWatcher } from "./Operator.ts"
 import { Operator } from "./Operator.ts"
 import type { Plan } from "./Plan.ts"
 import { configurationFor, firstPrimaries, machinesOf, peerOf } from "./Plan.ts"
@@ -32,6 +33,8 @@ export class Cluster {
   readonly operator: Operator
   readonly pairs: ReadonlyArray<Pair>
   readonly witnesses = new Witnesses()
+  /** Who wants to know how far the operator's scripts are. */
+  readonly scriptWatcher: { -readonly [K in keyof ScriptWatcher]: ScriptWatcher[K] } = {}
 
   /** `watch` may add witnesses before the first machine exists. */
   constructor(plan: Plan, watch: (cluster: Cluster) => void = () => {}) {
@@ -46,6 +49,7 @@ export class Cluster {
       world: this.world,
       machines: () => this.machines,
       witness: this.witnesses,
+      watcher: this.scriptWatcher,
       stepDelayMs: scriptStepMs
     })
     this.machines = []

@@ -42,6 +42,8 @@ export interface ScriptRun {
 
 /** Who wants to know how far scripts are: the runner. All calls come synchronously. */
 export interface ScriptWatcher {
+  /** The address is about to move to this machine, which does not hold it yet. */
+  moving?(machine: Machine): void
   /** A step ended: `run.done` has it. `-c` of a primary: the commit is over. */
   stepEnded?(run: ScriptRun, step: ScriptStep, answer: Answer | undefined): void
   ended?(run: ScriptRun): void
@@ -137,6 +139,7 @@ export class Operator {
     if (machine.state === "off") return false
     const holdsAlready = holders.some((holder) => holder.machine === machine)
     if (holdsAlready && holders.length === 1) return false
+    if (!holdsAlready) this.#options.watcher?.moving?.(machine)
     this.#holders.set(pairOf(machine), [holderOf(machine)])
     this.#did(machine, `takes the address${holdsAlready ? " for itself" : ""}`)
     if (!holdsAlready) this.#run(machine, "primary")

@@ -9,6 +9,8 @@ import { Traffic } from "./Traffic.ts"
 import type { TrafficKind } from "./TrafficConnection.ts"
 import { World } from "./World.ts"
 
+const ours = { kind: "conntrackd", windowTracking: false } as const
+
 const opened = (kind: TrafficKind) => {
   const world = new World({ seed: "replicated" })
   const machine = new MachineFake(world, "A", "B")
@@ -45,8 +47,8 @@ describe("a connection is replicated", () => {
   it.each(["tcp", "udp", "icmp", "sctp", "gre", "other"] as const)("%s, as it was told", (kind) => {
     const { connection, flow } = opened(kind)
     const told = toldOf(kind, flow)
-    assert.isTrue(replicatedIn([told])(connection))
-    assert.isFalse(replicatedIn([])(connection))
+    assert.isTrue(replicatedIn([told], ours)(connection))
+    assert.isFalse(replicatedIn([], ours)(connection))
     for (
       const wrong of [
         { status: 0x8 },
@@ -55,7 +57,7 @@ describe("a connection is replicated", () => {
         { dnatAddress: "0a000001" },
         { protocol: 99 }
       ]
-    ) assert.isFalse(replicatedIn([{ ...told, ...wrong }])(connection), JSON.stringify(wrong))
+    ) assert.isFalse(replicatedIn([{ ...told, ...wrong }], ours)(connection), JSON.stringify(wrong))
   })
 
   const wrong: ReadonlyArray<readonly [TrafficKind, Partial<ReferenceFlow>]> = [
@@ -70,11 +72,32 @@ describe("a connection is replicated", () => {
   ]
   it.each(wrong)("%s not with %j", (kind, change) => {
     const { connection, flow } = opened(kind)
-    assert.isFalse(replicatedIn([{ ...toldOf(kind, flow), ...change }])(connection))
+    assert.isFalse(replicatedIn([{ ...toldOf(kind, flow), ...change }], ours)(connection))
+  })
+
+  it("strict TCP with the scales only", () => {
+    const { connection, flow } = opened("tcp")
+    const told = toldOf("tcp", flow)
+    const strict = { kind: "conntrackd", windowTracking: true } as const
+    const scales = { tcpScaleOriginal: 10, tcpScaleReply: 10 }
+    assert.isFalse(replicatedIn([told], strict)(connection))
+    assert.isTrue(replicatedIn([{ ...told, ...scales }], strict)(connection))
+  })
+
+  it("not what upstream spoils when it commits", () => {
+    const scales = { tcpScaleOriginal: 10, tcpScaleReply: 10 }
+    for (const windowTracking of [false, true]) {
+      const upstream = { kind: "reference", windowTracking } as const
+      const spoiled = (["tcp", "sctp", "udp"] as const).filter((kind) => {
+        const { connection, flow } = opened(kind)
+        return !replicatedIn([{ ...toldOf(kind, flow), ...scales }], upstream)(connection)
+      })
+      assert.deepStrictEqual(spoiled, [windowTracking ? "tcp" : "sctp"])
+    }
   })
 
   it("not UDP-Lite, whose ports do not travel", () => {
     const { connection, flow } = opened("udplite")
-    assert.isFalse(replicatedIn([toldOf("udplite", flow)])(connection))
+    assert.isFalse(replicatedIn([toldOf("udplite", flow)], ours)(connection))
   })
 })

@@ -5,14 +5,33 @@
  */
 import type { KernelTuple } from "./KernelFlow.ts"
 import { hasPorts, inverted, isSameTuple, keyOf, StatusBit } from "./KernelFlow.ts"
+import type { Machine } from "./Machine.ts"
 import type { ReferenceFlow } from "./reference/ReferenceWire.ts"
 import type { TrafficConnection } from "./TrafficConnection.ts"
 
 const [tcpEstablished, sctpEstablished] = [3, 4]
 
-/** `flows`: the external cache of the machine that becomes primary, as the wire told it. */
+export interface Committer {
+  readonly kind: Machine["kind"]
+  /** TCPWindowTracking: TCP entries are committed strict, with the scales that were told. */
+  readonly windowTracking: boolean
+}
+
+/**
+ * Upstream commits TCP entries with their window scales but without the flags that make them count,
+ * and SCTP entries with a damaged tag. Source: specification, "The synchronisation engines",
+ * sections 14 and 22 (1).
+ */
+const isSpoiledBy = ({ kind, windowTracking }: Committer, l4: number): boolean =>
+  kind === "reference" && ((l4 === 6 && windowTracking) || (l4 === 132 && !windowTracking))
+
+/**
+ * `flows`: the external cache of the machine that becomes primary, as the wire told it;
+ * `committer`: that machine.
+ */
 export const replicatedIn = (
-  flows: Iterable<ReferenceFlow>
+  flows: Iterable<ReferenceFlow>,
+  committer: Committer
 ): (connection: TrafficConnection) => boolean => {
   const known = new Map<string, ReferenceFlow>()
   for (const flow of flows) {
@@ -24,7 +43,9 @@ export const replicatedIn = (
     const flow = known.get(keyOf(original, zone))
     if (flow === undefined || reply === undefined) return false
     if (((flow.status ?? 0) & StatusBit.seenReply) === 0) return false
+    if (isSpoiledBy(committer, l4)) return false
     if (l4 === 6 && flow.tcpState !== tcpEstablished) return false
+    if (l4 === 6 && committer.windowTracking && !hasScales(flow)) return false
     if (l4 === 132) {
       if (flow.sctpState !== sctpEstablished) return false
       if (flow.sctpTagOriginal !== tags[0] || flow.sctpTagReply !== tags[1]) return false
@@ -32,6 +53,10 @@ export const replicatedIn = (
     return isSameTuple(sentBy(flow, original), inverted(reply))
   }
 }
+
+/** Entries of a kernel that upstream committed have none, and then cannot tell any. */
+const hasScales = ({ tcpScaleOriginal = 0, tcpScaleReply = 0 }: ReferenceFlow): boolean =>
+  tcpScaleOriginal > 0 && tcpScaleReply > 0
 
 /** As `keyOf` has it of the original tuple. */
 const keyOfTold = (flow: ReferenceFlow): string | undefined => {

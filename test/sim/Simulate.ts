@@ -7,6 +7,8 @@
  * failover* (what is established must live on), *end* (all daemons stop and leave nothing behind).
  */
 import { Cluster } from "./Cluster.ts"
+import type { Takeover } from "./Failovers.ts"
+import { Failovers } from "./Failovers.ts"
 import { Judge } from "./Judge.ts"
 import type { Verdict } from "./judge/Verdict.ts"
 import type { Machine } from "./Machine.ts"
@@ -55,6 +57,8 @@ export interface Outcome {
   /** How often each marked event happened. */
   readonly marks: ReadonlyMap<string, number>
   readonly notYetApplicable: ReadonlyArray<readonly [name: string, why: string]>
+  /** Takeovers that ended, and what came of their connections. */
+  readonly takeovers: ReadonlyArray<Takeover>
   readonly timeline: ReadonlyArray<TimelineEntry>
   readonly pcap: Uint8Array | undefined
 }
@@ -71,6 +75,7 @@ class Simulation {
   readonly #judge: Judge
   readonly #steps: Steps
   readonly #timeline: Timeline
+  readonly #failovers: Failovers
   readonly #plan: Plan
   readonly #isRecording: boolean
   #kernelEvents = 0
@@ -97,6 +102,12 @@ class Simulation {
     this.#judge = judge!
     this.#timeline = timeline!
     this.#steps = new Steps(this.#cluster)
+    const failovers = new Failovers(this.#cluster, this.#judge)
+    this.#failovers = failovers
+    this.#cluster.witnesses.add(failovers)
+    this.#cluster.scriptWatcher.moving = (machine) => failovers.moving(machine)
+    this.#cluster.scriptWatcher.stepEnded = (run, step, answer) =>
+      failovers.stepEnded(run, step, answer)
     onBuilt?.(this.#cluster)
   }
 
@@ -223,6 +234,7 @@ class Simulation {
       faults: this.#faults(),
       marks: this.#judge.marks,
       notYetApplicable: this.#judge.notYetApplicable,
+      takeovers: this.#failovers.takeovers,
       timeline: this.#timeline.entries,
       pcap: this.#isRecording ? network.pcap() : undefined
     }

@@ -34,7 +34,11 @@ export const planOfSeed = (seed: string, options: SwarmOptions = {}): Plan => {
   const referencePeer = referencePeerOf(choices)
   const network = isCalm ? calmNetwork : networkOf(choices)
   const kernel = kernelOf(choices)
-  const settings = settingsOf(choices, { isCalm, network })
+  const settings = settingsOf(choices, {
+    isCalm,
+    network,
+    hasReference: referencePeer !== undefined
+  })
   const faultsStopAtMs = isCalm
     ? choices.between("length of a calm run", 15, 35) * 1_000
     : choices.between("length", 25, 70) * 1_000
@@ -135,6 +139,7 @@ const kernelOf = (choices: Choices): KernelPlan => ({
 
 interface SettingsContext {
   readonly isCalm: boolean
+  readonly hasReference: boolean
   readonly network: NetworkPlan
 }
 
@@ -145,7 +150,8 @@ interface ChosenSettings {
 }
 
 /** The text of the conntrackd.conf. An option that is not chosen is not written. */
-const settingsOf = (choices: Choices, { isCalm, network }: SettingsContext): ChosenSettings => {
+const settingsOf = (choices: Choices, context: SettingsContext): ChosenSettings => {
+  const { hasReference, isCalm, network } = context
   const option = (name: string, percent: number, value: () => number | string) =>
     choices.isOn(name, percent) ? [`${name} ${value()}`] : []
   const small = (name: string, percent: number, min: number, max: number) =>
@@ -155,7 +161,8 @@ const settingsOf = (choices: Choices, { isCalm, network }: SettingsContext): Cho
     ...(isCalm
       ? small("ResendQueueSize", 60, 1_024, 8_192)
       : small("ResendQueueSize", 70, 4, 2_048)),
-    ...small("ACKWindowSize", 75, 1, 60),
+    // In a window of one, upstream acknowledges nothing but by the second after the first gap.
+    ...small("ACKWindowSize", 75, hasReference ? 2 : 1, 60),
     ...small("CommitTimeout", 25, 60, 600),
     ...small("PurgeTimeout", 75, 1, 15),
     ...option("StartupResync", 60, () => "on")

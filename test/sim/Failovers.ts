@@ -1,0 +1,128 @@
+/**
+ * Watches every takeover from before it begins: which connections must live on (Q4), and whether
+ * they did when the new primary's commit was over.
+ */
+import type { Cluster, Pair } from "./Cluster.ts"
+import type { Judge } from "./Judge.ts"
+import type { Answer, Machine, Witness } from "./Machine.ts"
+import type { ScriptRun, ScriptStep } from "./Operator.ts"
+import { configurationFor } from "./Plan.ts"
+import { replicatedIn } from "./Replicated.ts"
+import { settingsIn } from "./SimNode.ts"
+import type { Excuse, Snapshot } from "./Survivors.ts"
+import type { TrafficConnection } from "./TrafficConnection.ts"
+
+/** What came of one takeover. */
+export interface Takeover {
+  readonly to: Machine["name"]
+  readonly atMs: number
+  /** When the commit was over; undefined: it never was, so nothing was promised. */
+  readonly committedMs: number | undefined
+  /** Connections that had to live on. */
+  readonly owed: number
+  readonly survived: number
+  /** Of the others: why they need not. */
+  readonly excused: Readonly<Partial<Record<Excuse, number>>>
+}
+
+/** One that is under way. */
+interface Pending {
+  readonly machine: Machine
+  readonly kernel: Machine["kernel"]
+  readonly pair: Pair
+  readonly snapshot: Snapshot
+  /** Entries that the kernel did not take, as the log says. */
+  refused: number
+}
+
+const nameOf = ({ family, kind, original: { a, b, dst, src } }: TrafficConnection): string =>
+  `${kind} over IPv${family} ${src} ${a} to ${dst} ${b}`
+
+export class Failovers implements Witness {
+  readonly takeovers: Array<Takeover> = []
+  readonly #cluster: Cluster
+  readonly #judge: Judge
+  readonly #windowTracking: boolean
+  readonly #pending = new Map<Pair, Pending>()
+
+  constructor(cluster: Cluster, judge: Judge) {
+    this.#cluster = cluster
+    this.#judge = judge
+    const { sync } = settingsIn(configurationFor(cluster.plan, "A"))
+    this.#windowTracking = sync.tcpWindowTracking
+  }
+
+  /** The address is about to move to the machine. */
+  moving(machine: Machine): void {
+    const pair = this.#cluster.pairs.find(({ names }) => names.includes(machine.name))
+    if (pair === undefined) return
+    this.#giveUp(pair)
+    const isReplicated = replicatedIn(this.#judge.toldTo(machine), {
+      kind: machine.kind,
+      windowTracking: this.#windowTracking
+    })
+    this.#pending.set(pair, {
+      machine,
+      kernel: machine.kernel,
+      pair,
+      snapshot: pair.traffic.snapshotReplicated(isReplicated),
+      refused: 0
+    })
+  }
+
+  /** For the operator: a step of a script has ended. */
+  stepEnded(run: ScriptRun, step: ScriptStep, answer: Answer | undefined): void {
+    if (run.role !== "primary" || step !== "-c") return
+    const pending = [...this.#pending.values()].find(({ machine }) => machine === run.machine)
+    if (pending === undefined) return
+    const { machine, pair } = pending
+    // Without a daemon nothing was committed; after a power loss it is another kernel.
+    if (answer?.isAnswered === true && machine.kernel === pending.kernel) this.#judgeNow(pending)
+    else this.#giveUp(pair)
+  }
+
+  logged(machine: Machine, _level: string, text: string): void {
+    const refused = /^(\d+) entries can't be committed/.exec(text)
+    if (refused === null) return
+    for (const pending of this.#pending.values()) {
+      if (pending.machine === machine) pending.refused += Number(refused[1])
+    }
+  }
+
+  #judgeNow({ machine, pair, refused, snapshot }: Pending): void {
+    const { nowMs } = this.#cluster.world
+    this.#pending.delete(pair)
+    snapshot.commitEndedMs = nowMs
+    const { casualties, excused, survivors } = pair.traffic.checkSurvivors(snapshot)
+    this.takeovers.push({
+      to: machine.name,
+      atMs: snapshot.atMs,
+      committedMs: nowMs,
+      owed: survivors + casualties.length,
+      survived: survivors,
+      excused
+    })
+    this.#judge.judgeSurvivors(
+      survivors,
+      // The kernel's refusals are logged, though not whom they hit.
+      casualties.length <= refused
+        ? []
+        : casualties.map(({ connection, reason }) => `${nameOf(connection)}: ${reason}`)
+    )
+  }
+
+  /** Nothing was promised. */
+  #giveUp(pair: Pair): void {
+    const pending = this.#pending.get(pair)
+    if (pending === undefined) return
+    this.#pending.delete(pair)
+    this.takeovers.push({
+      to: pending.machine.name,
+      atMs: pending.snapshot.atMs,
+      committedMs: undefined,
+      owed: 0,
+      survived: 0,
+      excused: {}
+    })
+  }
+}
