@@ -128,7 +128,7 @@ export class Steps {
         return
       case "UpdateFlows":
         this.#did(undefined, `traffic: ${step.count} connections go on`)
-        this.#spread(step.count, step.overMs, (count) => traffic.update(count))
+        this.#spread(step.count, step.overMs, (count) => traffic.update(count, step.change))
         return
       case "CloseFlows":
         this.#did(undefined, `traffic: ${step.count} connections close`)
@@ -145,11 +145,10 @@ export class Steps {
   }
 
   #open({ traffic }: Pair, step: StepOf<"OpenFlows">, count: number): void {
-    const { family, through, translated } = step
-    const kind = step.kind === "other" ? "gre" : step.kind
-    const isTranslated = translated !== "none"
-    if (through === undefined) traffic.open(count, kind, isTranslated, family)
-    else traffic.openAt(this.#cluster.machine(through), count, kind, isTranslated, family)
+    const { established, family, kind, through, translated } = step
+    const more = { established }
+    if (through === undefined) traffic.open(count, kind, translated, family, more)
+    else traffic.openAt(this.#cluster.machine(through), count, kind, translated, family, more)
   }
 
   /** In parts over the time, the first part now. */
