@@ -33,8 +33,13 @@ export const flowPolicy: Policy = {
   27: "reject"
 }
 
-const hex = (bytes: Uint8Array): string =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")
+const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
+
+const hex = (bytes: Uint8Array): string => {
+  let out = ""
+  for (let i = 0; i < bytes.length; i++) out += hexOfByte[bytes[i]!]!
+  return out
+}
 
 export interface RequestedTuple {
   readonly tuple: KernelTuple

@@ -7,6 +7,7 @@ import type { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"
 import { changeLabels, changeProtocol, changeSeqAdj, changeStatus } from "./FlowChanges.ts"
 import { matcher } from "./FlowFilter.ts"
 import { entryAttributes, everything } from "./FlowMessage.ts"
+import type { RequestedTuple, RequestedZone } from "./FlowRequest.ts"
 import { helperIn, natIn, tripleIn, tupleIn, zoneIn } from "./FlowRequest.ts"
 import { translate } from "./FlowTranslation.ts"
 import type { KernelFlow } from "./KernelFlow.ts"
@@ -29,6 +30,18 @@ import { nfmsg } from "./NetlinkWriter.ts"
 const CREATE = 0x400
 const EXCL = 0x200
 
+interface Keys {
+  readonly original: RequestedTuple | undefined
+  readonly reply: RequestedTuple | undefined
+  readonly zone: RequestedZone
+}
+
+const keysIn = (request: Request): Keys => {
+  const original = tupleIn(request, 1)
+  const reply = tupleIn(request, 2)
+  return { original, reply, zone: zoneIn(request, original, reply) }
+}
+
 export class FlowRequests {
   readonly #state: KernelState
   /** Creations that are still to be refused, and how. */
@@ -43,30 +56,26 @@ export class FlowRequests {
     this.#refusals = { count, errno }
   }
 
-  /** The flow that the request names by either tuple, in either direction. */
-  #named(request: Request): KernelFlow | undefined {
-    const original = tupleIn(request, 1)
-    const reply = tupleIn(request, 2)
-    const zone = zoneIn(request, original, reply)
+  /** The flow that a request names by either tuple, in either direction. */
+  #named({ original, reply, zone }: Keys): KernelFlow | undefined {
     const key = original ?? reply
     return key && this.#state.table.lookUp(key.tuple, zone)
   }
 
   new(request: Request): void {
-    const flow = this.#named(request)
+    const keys = keysIn(request)
+    const flow = this.#named(keys)
     if (flow === undefined) {
       if ((request.flags & CREATE) === 0) throw new Refused(ENOENT)
-      this.#create(request)
+      this.#create(request, keys)
       return
     }
     if ((request.flags & EXCL) !== 0) throw new Refused(EEXIST)
     this.#update(flow, request)
   }
 
-  #create(request: Request): void {
+  #create(request: Request, { original, reply, zone }: Keys): void {
     const { attributes } = request
-    const original = tupleIn(request, 1)
-    const reply = tupleIn(request, 2)
     if (original === undefined || reply === undefined) throw new Refused(EINVAL)
     if (original.tuple.l4 !== reply.tuple.l4) throw new Refused(EINVAL)
     if (this.#refusals.count > 0) {
@@ -78,7 +87,7 @@ export class FlowRequests {
       family: request.family,
       original: original.tuple,
       reply: reply.tuple,
-      ...zoneIn(request, original, reply)
+      ...zone
     })
     const seconds = attributes.number(7, 4)
     if (seconds === undefined) throw new Refused(EINVAL)
@@ -157,7 +166,7 @@ export class FlowRequests {
     const { attributes, family, version } = request
     const hasFilter = attributes.has(25)
     if ((attributes.has(1) || attributes.has(2)) && !hasFilter) {
-      const flow = this.#named(request)
+      const flow = this.#named(keysIn(request))
       const id = attributes.number(12, 4)
       if (flow === undefined || (id !== undefined && id !== flow.id)) throw new Refused(ENOENT)
       this.#state.remove(flow)
@@ -169,7 +178,7 @@ export class FlowRequests {
 
   get(socket: FakeNetlinkSocket, request: Request): void {
     if (!request.attributes.has(1) && !request.attributes.has(2)) throw new Refused(EINVAL)
-    const flow = this.#named(request)
+    const flow = this.#named(keysIn(request))
     if (flow === undefined) throw new Refused(ENOENT)
     const { portId: pid } = socket
     const attributes = entryAttributes(flow, this.#state.nowMs, true)

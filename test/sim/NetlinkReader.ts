@@ -44,7 +44,7 @@ export class Attributes {
       const length = bytes[at]! | (bytes[at + 1]! << 8)
       if (length < 4 || length > bytes.length - at) break
       const type = (bytes[at + 2]! | (bytes[at + 3]! << 8)) & 0x3fff
-      this.#values.set(type, bytes.slice(at + 4, at + length))
+      this.#values.set(type, bytes.subarray(at + 4, at + length))
       at += (length + 3) & ~3
     }
     this.hasLeftover = at < bytes.length
@@ -74,7 +74,10 @@ export class Attributes {
   /** A big-endian number of `width` bytes; of longer values the first bytes. */
   number(type: number, width: number): number | undefined {
     const value = this.bytes(type, width)
-    return value?.subarray(0, width).reduce((sum, byte) => sum * 256 + byte, 0)
+    if (value === undefined) return undefined
+    let number = 0
+    for (let i = 0; i < width; i++) number = number * 256 + value[i]!
+    return number
   }
 
   /** A number of 32 bits in the order of the host. */
