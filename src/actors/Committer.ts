@@ -4,8 +4,7 @@
  *
  * Requests ask for no acknowledgement, so silence is success. What follows from a refusal is
  * decided in `core/protocol/Commit`. Nothing of it is told to peers; the internal cache learns it
- * from our own records, and flows with NAT are read back, since the kernel may have chosen another
- * port.
+ * from our own records, and flows for which the kernel may have chosen another port are read back.
  *
  * Source: specification, "The synchronisation engines", section 14; "ctnetlink", sections 4 and 5.
  */
@@ -25,6 +24,7 @@ import {
 import { deriveCommitted } from "../core/netlink/Committed.ts"
 import type { RequestOptions } from "../core/netlink/CtnetlinkEncode.ts"
 import { requestOptions } from "../core/netlink/CtnetlinkEncode.ts"
+import { isTranslationExact, keepsPort } from "../core/netlink/CtnetlinkNat.ts"
 import { errnoText } from "../core/netlink/Errno.ts"
 import { flowChangeOf } from "../core/netlink/FlowChange.ts"
 import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
@@ -73,6 +73,7 @@ const flowsOf = (replica: Replica): CommitFlows => {
       return (present & masterComplete) === masterComplete && (present & masterAddresses) !== 0
     },
     hasHelper: (slot) => (rare(slot) & HasRare.helperName) !== 0,
+    keepsPort: (slot) => keepsPort(table.view(slot, view)),
     isPlain: (slot) => {
       table.view(slot, view)
       return !isTranslated(view) && !hasRare(view, HasRare.helperName) &&
@@ -168,6 +169,7 @@ class Session {
     options.windowTracking = this.#replica.settings.sync.tcpWindowTracking
     options.withoutHelper = (omit & CommitOmit.helper) !== 0
     options.withoutMaster = (omit & CommitOmit.master) !== 0
+    options.withoutKeptPort = (omit & CommitOmit.keptPort) !== 0
     return options
   }
 
@@ -200,11 +202,12 @@ class Session {
         )
       }
       if (batch.outcomes[i] !== CommitOutcome.committed) continue
-      if (isTranslated(view)) {
+      const options = this.#setOptions(slot, view, batch.omits[i]!)
+      if (isTranslated(view) && (options.withoutKeptPort || !isTranslationExact(view))) {
         this.#readBack.get(view, slot)
         continue
       }
-      deriveCommitted(view, this.#setOptions(slot, view, batch.omits[i]!), this.#committed)
+      deriveCommitted(view, options, this.#committed)
       const change = batch.operations[i] === CommitOperation.update
         ? Change.updated
         : Change.created

@@ -76,6 +76,16 @@ export const sorted = (value: NlattrValue): NlattrValue =>
 export const numberIn = (tree: NlattrTree, name: string): number | undefined =>
   byName(tree)[name] as number | undefined
 
+/** Only for protocols with ports, and only where upstream says no port. */
+const sayKeptPort = (out: Attributes): void => {
+  if (out["NAT_SRC"] === undefined && out["NAT_DST"] === undefined) return
+  const { PROTO: proto } = byName(out["TUPLE_ORIG"] as NlattrTree)
+  const { SRC_PORT: port, NUM: l4 } = byName(proto as NlattrTree)
+  const source = (out["NAT_SRC"] ?? []) as NlattrTree
+  if (![6, 17, 33, 132, 136].includes(l4 as number) || "PROTO" in byName(source)) return
+  out["NAT_SRC"] = [...source, { PROTO: [{ PORT_MIN: port! }, { PORT_MAX: port! }] }]
+}
+
 /**
  * What we send instead of `attributes`:
  *
@@ -84,6 +94,7 @@ export const numberIn = (tree: NlattrTree, name: string): number | undefined =>
  * - no DYING in the status, which the kernel refuses;
  * - the tag of SCTP and the role of DCCP as the peer sent them (defect 1);
  * - no translation without content (defect 3), and both ends of every range;
+ * - the port of the source also when it stays, so that the kernel does not choose another one;
  * - no timeout in the update of a flow whose timeout is fixed;
  * - no SYNPROXY of zeros in a creation, as the kernel has it without.
  */
@@ -133,6 +144,7 @@ export const asWeSend = (recorded: RequestCase, attributes: Attributes): Attribu
     if (nat.length === 0) delete out[name]
     else out[name] = nat
   }
+  if (isCreate) sayKeptPort(out)
   if (isCreate && out["SYNPROXY"] !== undefined) {
     const isZero = (out["SYNPROXY"] as NlattrTree)
       .every((entry) => Object.values(entry)[0] === 0)

@@ -6,6 +6,7 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
 import type { FlowDescription } from "../fakes/FlowDescription.ts"
+import { orders, portOf } from "../fakes/KeptPorts.ts"
 import { commitCases } from "../golden/WireRequests.ts"
 import { mayUse } from "../native/Machine.ts"
 import { addNamespace, deleteNamespaces, runInside } from "../native/Namespace.ts"
@@ -118,6 +119,26 @@ describe.skipIf(!mayUse("kernel requests", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"))(
       assert.strictEqual(kernelOf("tcp 3 tracking").tcp!.flagsOrig, 0x03)
       assert.strictEqual(kernelOf("tcp 12").tcp!.state, 0)
       assert.strictEqual(kernelOf("sctp 9").sctp!.state, 4)
+    })
+
+    it("keeps the port of a translated source, in whatever order flows are restored", async () => {
+      const outcomes = new Map((await run("kept")).map((outcome) => [outcome.id, outcome]))
+      for (const proto of [6, 17, 132, 136]) {
+        for (const order of orders) {
+          for (const name of order) {
+            const outcome = outcomes.get(`${proto} ${order} ${name}`)!
+            check(outcome)
+            assert.strictEqual(outcome.kernel!.reply!.dport, portOf[name], outcome.id)
+          }
+        }
+        for (const kind of ["source", "destination"]) {
+          const of = (which: string) => outcomes.get(`${proto} ${kind} ${which}`)!
+          check(of("first"))
+          assert.strictEqual(of("second").errno, "EEXIST", of("second").id)
+          assert.strictEqual(of("any").errno, "OK", of("any").id)
+          assert.notStrictEqual(of("any").kernel!.reply!.dport, 5_000, of("any").id)
+        }
+      }
     })
   }
 )

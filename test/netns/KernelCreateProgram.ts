@@ -3,7 +3,7 @@
  * (JSON) what the kernel holds beside what we say that it will hold.
  *
  * The words on the command line choose what: `commit` for the recorded entries of commit.json,
- * `ports` for translated entries of every protocol.
+ * `ports` for translated entries of every protocol, `kept` for those whose source keeps its port.
  */
 import { clearScratch, scratchView } from "../../src/core/model/FlowView.ts"
 import type { FlowView } from "../../src/core/model/FlowView.ts"
@@ -21,6 +21,7 @@ import { errnoName } from "../../src/core/netlink/Errno.ts"
 import { CtType, NetlinkOption, NlmsgCursor, solNetlink } from "../../src/core/netlink/Nlmsg.ts"
 import { describeFlow, flowOf } from "../fakes/FlowDescription.ts"
 import type { FlowDescription } from "../fakes/FlowDescription.ts"
+import { keptPorts, orders, taken } from "../fakes/KeptPorts.ts"
 import { commitCases, entryOf, numberIn } from "../golden/WireRequests.ts"
 import { addon, opened } from "../native/Machine.ts"
 
@@ -122,6 +123,20 @@ if (process.argv[2] === "commit") {
     }
     if (recorded.id === "ct-helper-netbios-ns") {
       attempt("ct-helper-netbios-ns without it", view, { ...options, withoutHelper: true })
+    }
+  }
+} else if (process.argv[2] === "kept") {
+  for (const proto of [6, 17, 132, 136]) {
+    const flows = keptPorts(proto)
+    for (const order of orders) {
+      flush()
+      for (const name of order) attempt(`${proto} ${order} ${name}`, flowOf(flows[name]), base)
+    }
+    for (const [kind, pair] of Object.entries(taken(proto))) {
+      flush()
+      attempt(`${proto} ${kind} first`, flowOf(pair[0]), base)
+      attempt(`${proto} ${kind} second`, flowOf(pair[1]), base)
+      attempt(`${proto} ${kind} any`, flowOf(pair[1]), { ...base, withoutKeptPort: true })
     }
   }
 } else {

@@ -142,7 +142,8 @@ for (let round = 0; round < rounds && differences.length < 20; round++) {
     timeoutSeconds: 1000 + random(100_000),
     windowTracking: random(2) === 0,
     withoutHelper: random(4) > 0,
-    withoutMaster: random(4) > 0
+    withoutMaster: random(4) > 0,
+    withoutKeptPort: random(4) === 0
   }
   switch (random(5)) {
     case 0:

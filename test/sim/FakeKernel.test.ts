@@ -235,13 +235,15 @@ describe("FakeKernel", () => {
     assert.strictEqual(ask(socket, encodeCreate(words, 0, 1, flowOf(translated(1)), base)), 0)
     assert.strictEqual(ask(socket, encodeCreate(words, 0, 1, flowOf(translated(2)), base)), 17)
     // Without a wanted port the kernel chooses one that is free.
-    for (const sport of [3, 4]) {
-      const flow = {
-        orig: { ...udp(3).orig!, src: `10.1.0.${sport}` },
+    const kept = (host: number) =>
+      flowOf({
+        orig: { ...udp(3).orig!, src: `10.1.0.${host}` },
         translation: { snat: "203.0.113.9" }
-      }
-      assert.strictEqual(ask(socket, encodeCreate(words, 0, 1, flowOf(flow), base)), 0)
-    }
+      })
+    const anyPort = { ...base, withoutKeptPort: true }
+    assert.strictEqual(ask(socket, encodeCreate(words, 0, 1, kept(3), base)), 0)
+    assert.strictEqual(ask(socket, encodeCreate(words, 0, 1, kept(4), base)), 17)
+    assert.strictEqual(ask(socket, encodeCreate(words, 0, 1, kept(4), anyPort)), 0)
     const replies = kernel.flows.map(({ reply }) => reply.b)
     // A port below 512 stays there.
     assert.deepStrictEqual(replies, [1025, 3, 1])

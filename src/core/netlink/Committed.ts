@@ -1,9 +1,9 @@
 /**
  * Hot. The record that the kernel holds after it created a peer's entry.
  *
- * So the internal cache can be filled without reading our own events. Not foreseen: another port
- * than the wanted one, when that is in use by another flow; labels that no rule uses, which the
- * kernel drops; the id.
+ * So the internal cache can be filled without reading our own events. Not foreseen: the port or
+ * identifier that the kernel chose (`isTranslationExact`, `withoutKeptPort`); labels that no rule
+ * uses, which the kernel drops; the id.
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 4.1 and 5.
  */

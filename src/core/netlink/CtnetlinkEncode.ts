@@ -47,6 +47,8 @@ export interface RequestOptions {
   withoutHelper: boolean
   /** After the kernel did not have the master: the flow as one of its own. */
   withoutMaster: boolean
+  /** After another flow had the port that the source kept: whichever port the kernel chooses. */
+  withoutKeptPort: boolean
   /** Ask for an answer also when the request succeeds. */
   ack: boolean
 }
@@ -56,6 +58,7 @@ export const requestOptions = (): RequestOptions => ({
   windowTracking: false,
   withoutHelper: false,
   withoutMaster: false,
+  withoutKeptPort: false,
   ack: false
 })
 
@@ -91,7 +94,7 @@ export const encodeCreate = (
   if (has(view, Has.mark)) to = putWord(words, to, Cta.mark, view.base[view.baseWord + Base.mark]!)
   to = putProtoInfo(words, to, view, options.windowTracking)
   const translation = translationOf(view)
-  if (translation !== 0) to = putNat(words, to, view, translation)
+  if (translation !== 0) to = putNat(words, to, view, translation, !options.withoutKeptPort)
   if (has(view, Has.zone)) to = putZone(words, to, view)
   if (presentRare !== 0) {
     to = putSeqAdj(words, to, view, presentRare)
@@ -456,15 +459,29 @@ const putDccp = (words: Int32Array, to: number, view: FlowView): number => {
   return closeNest(words, outer, Cta.protoInfo, to)
 }
 
-const putNat = (words: Int32Array, to: number, view: FlowView, translation: number): number => {
-  const ports = view.base[view.baseWord + Base.replyPorts]!
-  if ((translation & Translation.source) !== 0) {
+/**
+ * The source port is said even when it stays: otherwise the kernel may give the source the port
+ * that another flow of it has, or a free one. (It never changes a destination port by itself.) So
+ * the flow is translated as it was, or refused with EEXIST when another flow has the port.
+ */
+const putNat = (
+  words: Int32Array,
+  to: number,
+  view: FlowView,
+  translation: number,
+  withKeptPort: boolean
+): number => {
+  const { base, baseWord } = view
+  const ports = base[baseWord + Base.replyPorts]!
+  const isPortSaid = withKeptPort && hasPorts(l4Of(view))
+  if ((translation & Translation.source) !== 0 || isPortSaid) {
     const nest = to
     to += 1
     if ((translation & Translation.sourceAddress) !== 0) {
       to = putNatAddress(words, to, view, Base.replyDestination, Address.replyDestination)
     }
     if ((translation & Translation.sourcePort) !== 0) to = putNatPort(words, to, ports >>> 16)
+    else if (isPortSaid) to = putNatPort(words, to, base[baseWord + Base.originalPorts]!)
     to = closeNest(words, nest, Cta.natSource, to)
   }
   if ((translation & Translation.destination) !== 0) {

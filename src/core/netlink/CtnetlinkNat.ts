@@ -83,6 +83,21 @@ export const mirroredPorts = (view: FlowView): number => {
   return (ports & ~0xff_0000) | (icmpReplyType(l4, (ports >>> 16) & 0xff) << 16)
 }
 
+/** Another flow may have the port that the source keeps, though the flow is translated. */
+export const keepsPort = (view: FlowView): boolean => {
+  const translation = translationOf(view)
+  return translation !== 0 && (translation & Translation.sourcePort) === 0 && hasPorts(l4Of(view))
+}
+
+/**
+ * A request that says the port leaves the kernel no choice in the translation of this flow. Since
+ * 6.17 the kernel knows no ports of DCCP.
+ */
+export const isTranslationExact = (view: FlowView): boolean => {
+  const l4 = l4Of(view)
+  return hasPorts(l4) && l4 !== Protocol.dccp
+}
+
 /** `Translation` bits of the flow. */
 export const translationOf = (view: FlowView): number => {
   const { base, baseWord } = view

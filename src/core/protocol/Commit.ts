@@ -10,12 +10,14 @@
  *    │                   (plain flows only; others: delete, create at once)
  *    ├── EOPNOTSUPP, and the flow names a helper ──► the same without the helper
  *    ├── ENOENT, and the flow has a master ────────► the same without the master
+ *    ├── EEXIST again, and the port is kept ───────► the same with any port
  *    └── anything else ──► failed
  * ```
  *
  * A flow that cannot have its helper or its master back still carries its connection, which is what
  * a commit is for. (Upstream gives it up.) An update cannot change NAT, master or helper, so only a
- * flow without them may be updated in place.
+ * flow without them may be updated in place. A port that another flow has already is not worth the
+ * flow either: the kernel chooses one, as it does for upstream.
  *
  * Flows without master go first, because the kernel attaches a flow to a master that is there.
  *
@@ -32,7 +34,7 @@ export const CommitOperation = { create: 0, update: 1, delete: 2 } as const
 export type CommitOperation = (typeof CommitOperation)[keyof typeof CommitOperation]
 
 /** What a request leaves out of the flow. Bits. */
-export const CommitOmit = { nothing: 0, helper: 1, master: 2 } as const
+export const CommitOmit = { nothing: 0, helper: 1, master: 2, keptPort: 4 } as const
 
 /** What became of a request when its batch was finished. */
 export const CommitOutcome = {
@@ -83,6 +85,8 @@ export interface CommitFlows extends CommitSource {
   /** The master tuple is whole: protocols, both addresses, both ports. */
   hasCompleteMaster(slot: number): boolean
   hasHelper(slot: number): boolean
+  /** Translated, but not the port of its source, which another flow may have. */
+  keepsPort(slot: number): boolean
   /** Neither NAT nor master nor helper, so an update restores it whole. */
   isPlain(slot: number): boolean
 }
@@ -210,6 +214,7 @@ export class Commit {
     if (entity !== Entity.flow || flows === undefined) return CommitOmit.nothing
     if (errno === CommitErrno.notSupported && flows.hasHelper(slot)) return CommitOmit.helper
     if (errno === CommitErrno.noEntry && flows.hasMaster(slot)) return CommitOmit.master
+    if (errno === CommitErrno.exists && flows.keepsPort(slot)) return CommitOmit.keptPort
     return CommitOmit.nothing
   }
 

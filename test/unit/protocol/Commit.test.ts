@@ -16,6 +16,7 @@ interface Traits {
   readonly hasMaster?: boolean
   readonly hasHelper?: boolean
   readonly hasNat?: boolean
+  readonly keepsPort?: boolean
 }
 
 const table = (rows: ReadonlyArray<Traits>, dead: Set<number> = new Set()): CommitFlows => ({
@@ -28,6 +29,7 @@ const table = (rows: ReadonlyArray<Traits>, dead: Set<number> = new Set()): Comm
   hasMaster: (slot) => rows[slot]!.hasMaster ?? rows[slot]!.isRelated ?? false,
   hasCompleteMaster: (slot) => rows[slot]!.isRelated ?? false,
   hasHelper: (slot) => rows[slot]!.hasHelper ?? false,
+  keepsPort: (slot) => rows[slot]!.keepsPort ?? false,
   isPlain: (slot) => {
     const { hasHelper, hasMaster, hasNat, isRelated } = rows[slot]!
     return !(hasHelper || hasMaster || hasNat || isRelated)
@@ -45,7 +47,8 @@ const describeRequest = (batch: CommitBatch, i: number): string => {
   const omit = batch.omits[i]!
   const without = [
     (omit & CommitOmit.helper) !== 0 ? " without helper" : "",
-    (omit & CommitOmit.master) !== 0 ? " without master" : ""
+    (omit & CommitOmit.master) !== 0 ? " without master" : "",
+    (omit & CommitOmit.keptPort) !== 0 ? " without port" : ""
   ].join("")
   return `${operation} ${entity} ${batch.slots[i]}${without}`
 }
@@ -142,6 +145,28 @@ describe("Commit", () => {
     const second = run(new Commit(table([{ hasNat: true }]), undefined), denied)
     assert.deepStrictEqual(second.failures, ["create flow 0: 1"])
     assert.strictEqual(second.counts.flowsFailed, 1)
+  })
+
+  it("lets the kernel choose a port only when the one that is kept is taken by another flow", () => {
+    const rows = [{ hasNat: true, keepsPort: true }]
+    const own = ["create flow 0", "delete flow 0", "create flow 0"]
+    let created = 0
+    const replaced = run(
+      new Commit(table(rows), undefined),
+      (request) => request === "create flow 0" && created++ === 0 ? exists : 0
+    )
+    assert.deepStrictEqual(replaced.requests, own)
+
+    const taken = refusing({ "create flow 0": exists, "delete flow 0": noEntry })
+    const chosen = run(new Commit(table(rows), undefined), taken)
+    const free = ["delete flow 0 without port", "create flow 0 without port"]
+    assert.deepStrictEqual(chosen.requests, [...own, ...free])
+    assert.deepStrictEqual([chosen.counts.flowsCommitted, chosen.counts.flowsFailed], [1, 0])
+
+    const never = run(new Commit(table(rows), undefined), (request) =>
+      request.startsWith("create") ? exists : 0)
+    assert.deepStrictEqual(never.requests, [...own, ...free])
+    assert.deepStrictEqual(never.failures, ["create flow 0 without port: 17"])
   })
 
   it("leaves out the helper that the kernel has not, and the master that is gone", () => {
