@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import { Request } from "../../../src/core/control/Request.ts"
 import * as KernelNetlink from "../../../src/layers/live/KernelNetlink.ts"
 import type { NativeAddon } from "../../../src/layers/live/NativeAddon.ts"
+import { keptPorts, orders } from "../../fakes/KeptPorts.ts"
 import type { RunningNode } from "../../fakes/NodeFake.ts"
 import { pass, startPair } from "../../fakes/NodeFake.ts"
 import { FakeKernel } from "../../sim/FakeKernel.ts"
@@ -108,6 +109,31 @@ describe("over simulated kernels", () => {
       assert.deepStrictEqual(essences(kernelB), essences(kernelA))
       assert.strictEqual(committed.length, 202)
       assert.deepStrictEqual(committed, read)
+    }))
+
+  it.effect("hidden connections keep their ports, in whatever order they are restored", () =>
+    Effect.gen(function*() {
+      const flows = keptPorts(17)
+      for (const order of orders) {
+        const { b, kernelA, kernelB, traffic } = yield* simulatedPair
+        for (const name of order) {
+          const { dport, dst, sport, src } = flows[name].orig!
+          const { snat, snatPort } = flows[name].translation!
+          const behind = { address: snat!, ...(snatPort === undefined ? {} : { port: snatPort }) }
+          const tuple = { src: src!, dst: dst!, sport: sport!, dport: dport! }
+          assert.isDefined(traffic.openUdp({ ...tuple, snat: behind }))
+          yield* pass(1_000)
+        }
+
+        yield* ask(b, Request.commit)
+        const committed = yield* ask(b, Request.dumpInternal)
+        yield* ask(b, Request.resyncKernel)
+        const read = yield* ask(b, Request.dumpInternal)
+
+        assert.include(b.node.log.ofLevel("Info"), "Committed 3 new entries")
+        assert.deepStrictEqual(essences(kernelB), essences(kernelA), order.join(""))
+        assert.deepStrictEqual(committed, read)
+      }
     }))
 
   it.effect("a hidden connection whose port is taken gets another, and the cache knows it", () =>
