@@ -8,7 +8,7 @@
  */
 import type { RequestedZone } from "./FlowRequest.ts"
 import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
-import { Direction, isSameTuple, keyOf, zoneOf } from "./KernelFlow.ts"
+import { Direction, isSameTuple, keyOf, StatusBit, zoneOf } from "./KernelFlow.ts"
 
 interface Look {
   readonly atMs: number
@@ -27,11 +27,17 @@ interface Member {
 const isBefore = (x: Look, y: Look): boolean =>
   x.atMs < y.atMs || (x.atMs === y.atMs && x.member.order < y.member.order)
 
+/** What the source of an original tuple is known by. */
+const sourceKeyOf = ({ a, l4, src }: KernelTuple, zone: number): string =>
+  `${l4}/${zone}/${src}/${a}`
+
 const both = [Direction.original, Direction.reply] as const
 
 export class FlowTable {
   readonly #members = new Map<KernelFlow, Member>()
   readonly #byTuple = new Map<string, KernelFlow>()
+  /** Flows with a translation, if only of nothing, by the source of their original tuple. */
+  readonly #bySource = new Map<string, Set<KernelFlow>>()
   readonly #looks: Array<Look> = []
   #order = 0
 
@@ -59,6 +65,11 @@ export class FlowTable {
     return undefined
   }
 
+  /** The flows with a translation that have the source of this tuple, oldest first. */
+  withSourceOf(original: KernelTuple, zone: number): Iterable<KernelFlow> {
+    return this.#bySource.get(sourceKeyOf(original, zone)) ?? []
+  }
+
   /** One of its tuples is taken. */
   isInUse(flow: KernelFlow): boolean {
     return this.find(flow.original, zoneOf(flow, Direction.original)) !== undefined ||
@@ -70,6 +81,12 @@ export class FlowTable {
     this.#members.set(flow, member)
     if (flow.master !== undefined) flow.master.children++
     for (const direction of both) this.#byTuple.set(this.#key(flow, direction), flow)
+    if ((flow.status & StatusBit.srcNatDone) !== 0) {
+      const key = sourceKeyOf(flow.original, flow.zone)
+      const flows = this.#bySource.get(key)
+      if (flows === undefined) this.#bySource.set(key, new Set([flow]))
+      else flows.add(flow)
+    }
     this.#lookAt(member, flow.expiresAtMs)
   }
 
@@ -77,6 +94,9 @@ export class FlowTable {
     this.#members.delete(flow)
     if (flow.master !== undefined) flow.master.children--
     for (const direction of both) this.#byTuple.delete(this.#key(flow, direction))
+    const key = sourceKeyOf(flow.original, flow.zone)
+    const flows = this.#bySource.get(key)
+    if (flows?.delete(flow) === true && flows.size === 0) this.#bySource.delete(key)
   }
 
   /** The flow's life ends then. It need not be in the table yet. */

@@ -35,10 +35,14 @@ export const translate = (
   if (toDst === undefined && toSrc === undefined) return
   flow.status |= StatusBit.srcNatDone | StatusBit.dstNatDone
   const sent = inverted(flow.reply)
-  const withDst = translated(sent, toDst ?? asItIs, "dst")
-  if (!isSameTuple(withDst, sent)) flow.status |= StatusBit.dstNat
   const isFree = (tuple: KernelTuple) =>
     table.find(inverted(tuple), zoneOf(flow, Direction.reply)) === undefined
+  const toTarget = toDst ?? asItIs
+  const target = translated(sent, toTarget, "dst")
+  // A destination keeps its port, taken or not, but ICMP has no ports.
+  const isStuck = toTarget.port !== undefined || !isIcmp(sent.l4) || isFree(target)
+  const withDst = isStuck ? target : freePort(target, isFree)
+  if (!isSameTuple(withDst, sent)) flow.status |= StatusBit.dstNat
   const withBoth = sourceOf(table, flow, withDst, toSrc ?? asItIs, isFree)
   if (!isSameTuple(withBoth, withDst)) flow.status |= StatusBit.srcNat
   flow.reply = inverted(withBoth)
@@ -78,10 +82,7 @@ const knownSource = (
   address: string
 ): KernelTuple | undefined => {
   let found: KernelTuple | undefined
-  for (const { original, reply, status, zone: itsZone } of table.flows()) {
-    const isSameSource = original.l4 === tuple.l4 && original.src === tuple.src &&
-      original.a === tuple.a && itsZone === zone
-    if (!isSameSource || (status & StatusBit.srcNatDone) === 0) continue
+  for (const { reply } of table.withSourceOf(tuple, zone)) {
     const itsSource = inverted(reply)
     if (itsSource.src === address) found = { ...tuple, src: itsSource.src, a: itsSource.a }
   }
