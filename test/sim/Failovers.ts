@@ -4,7 +4,7 @@
  */
 import type { Cluster, Pair } from "./Cluster.ts"
 import type { Judge } from "./Judge.ts"
-import type { Answer, Machine, Witness } from "./Machine.ts"
+import type { Answer, Ending, Machine, Witness } from "./Machine.ts"
 import type { ScriptRun, ScriptStep } from "./Operator.ts"
 import { configurationFor } from "./Plan.ts"
 import { replicatedIn } from "./Replicated.ts"
@@ -44,6 +44,8 @@ export class Failovers implements Witness {
   readonly #judge: Judge
   readonly #windowTracking: boolean
   readonly #pending = new Map<Pair, Pending>()
+  /** What was established when the only holder of the address lost its power. */
+  readonly #orphans = new Map<Pair, Snapshot>()
 
   constructor(cluster: Cluster, judge: Judge) {
     this.#cluster = cluster
@@ -54,9 +56,11 @@ export class Failovers implements Witness {
 
   /** The address is about to move to the machine. */
   moving(machine: Machine): void {
-    const pair = this.#cluster.pairs.find(({ names }) => names.includes(machine.name))
+    const pair = this.#pairOf(machine)
     if (pair === undefined) return
     this.#giveUp(pair)
+    const orphans = this.#orphans.get(pair)
+    this.#orphans.delete(pair)
     const isReplicated = replicatedIn(this.#judge.toldTo(machine), {
       kind: machine.kind,
       windowTracking: this.#windowTracking
@@ -65,9 +69,27 @@ export class Failovers implements Witness {
       machine,
       kernel: machine.kernel,
       pair,
-      snapshot: pair.traffic.snapshotReplicated(isReplicated),
+      snapshot: orphans === undefined
+        ? pair.traffic.snapshotReplicated(isReplicated)
+        : {
+          ...orphans,
+          remembered: orphans.remembered.filter(({ connection }) => isReplicated(connection))
+        },
       refused: 0
     })
+  }
+
+  /** A primary's table goes with its power: this is the last look at what is established. */
+  ended(machine: Machine, ending: Ending): void {
+    const pair = this.#pairOf(machine)
+    if (ending !== "power loss" || pair === undefined) return
+    const holders = this.#cluster.operator.holdersOf(machine.name)
+    if (holders.length !== 1 || holders[0] !== machine) return
+    this.#orphans.set(pair, pair.traffic.snapshotReplicated(() => true))
+  }
+
+  #pairOf({ name }: Machine): Pair | undefined {
+    return this.#cluster.pairs.find(({ names }) => names.includes(name))
   }
 
   /** For the operator: a step of a script has ended. */
