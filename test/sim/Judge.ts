@@ -102,9 +102,9 @@ export class Judge implements Witness, NetworkObserver {
    * A queue or a cache that is too small for a bulk send loses something in every one. Somebody who
    * asks for another because of that would never come to an end: while settling, once is enough.
    */
-  #declare(loss: DeclaredLoss): void {
-    if (this.#isSettling && noRoomLosses.has(loss.what)) {
-      const name = `${loss.machine}: ${loss.what}`
+  #declare(loss: DeclaredLoss, isForeign = false): void {
+    if (this.#isSettling && (isForeign || noRoomLosses.has(loss.what))) {
+      const name = `${loss.machine}: ${loss.what.replace(/\d+/g, "")}`
       if (this.#hadNoRoom.has(name)) return
       this.#hadNoRoom.add(name)
     }
@@ -335,7 +335,7 @@ export class Judge implements Witness, NetworkObserver {
     const losses = foreignWindowOf(side.machine)?.declaredLosses() ?? []
     for (; side.lossesSeen < losses.length; side.lossesSeen++) {
       const { what } = losses[side.lossesSeen]!
-      this.#court.declare(side.machine.name, what)
+      this.#declare({ atMs: this.#world.nowMs, machine: side.machine.name, what }, true)
       for (const ledger of [side.outgoing, side.incoming]) {
         ledger.senderLost(`${side.machine.name}: ${what}`)
         ledger.losses++

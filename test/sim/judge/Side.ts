@@ -80,7 +80,7 @@ export class Side {
     const court = this.#court
     const life = new Life(id, this.machine.name, replica)
     kernel.booted()
-    let receiver: ReceiverWatch | undefined
+    const gaps: { reported?: ReceiverWatch["reported"] } = {}
     const sender = new SenderWatch({
       court,
       life,
@@ -88,9 +88,9 @@ export class Side {
       kernel,
       isPeerOurs,
       builtBy,
-      reported: (from, to) => receiver?.reported(from, to)
+      reported: (from, to) => gaps.reported?.(from, to)
     })
-    receiver = new ReceiverWatch({
+    const receiver = new ReceiverWatch({
       court,
       life,
       incoming,
@@ -99,6 +99,7 @@ export class Side {
       isPeerForeign: !isPeerOurs,
       flushing: () => commit.flushing()
     })
+    gaps.reported = (from, to) => receiver.reported(from, to)
     this.running = { life, sender, receiver, links: new LinkCounts() }
     return this.running
   }
