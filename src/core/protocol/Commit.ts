@@ -17,7 +17,7 @@
  * A flow that cannot have its helper or its master back still carries its connection, which is what
  * a commit is for. (Upstream gives it up.) An update cannot change NAT, master or helper, so only a
  * flow without them may be updated in place. A port that another flow has already is not worth the
- * flow either: the kernel chooses one, as it does for upstream.
+ * flow either: the kernel chooses one, as it does for upstream, when all others have theirs.
  *
  * Flows without master go first, because the kernel attaches a flow to a master that is there.
  *
@@ -124,6 +124,8 @@ export class Commit {
   #pass: number = Pass.unrelated
   #cursor = 0
   readonly #retries: Array<Retry> = []
+  /** Flows for which the kernel chooses the port, which must not be that of a flow to come. */
+  readonly #portless: Array<Retry> = []
   /** The batch that is out, and the stage of each of its requests. */
   #batch: CommitBatch | undefined
   #stages = new Uint8Array(0)
@@ -147,8 +149,13 @@ export class Commit {
     // Masters must be settled before the flows that need them, flows before expectations.
     if (batch.count === 0) {
       this.#skipAbsentPasses()
-      if (this.#pass === Pass.done) return false
-      this.#walk(batch)
+      if (this.#pass >= Pass.expectations && this.#portless.length > 0) {
+        for (const retry of this.#portless.splice(0)) this.#retries.push(retry)
+        this.#addRetries(batch)
+      } else {
+        if (this.#pass === Pass.done) return false
+        this.#walk(batch)
+      }
     }
     batch.outcomes.fill(CommitOutcome.committed, 0, batch.count)
     batch.errnos.fill(0, 0, batch.count)
@@ -205,8 +212,11 @@ export class Commit {
       return this.#retry({ entity, slot, stage: next, omit })
     }
     const without = omit | this.#omitFor(entity, slot, errno)
-    if (without !== omit) return this.#retry({ entity, slot, stage, omit: without })
-    return CommitOutcome.failed
+    if (without === omit) return CommitOutcome.failed
+    const retry = { entity, slot, stage, omit: without }
+    if (((without ^ omit) & CommitOmit.keptPort) === 0) return this.#retry(retry)
+    this.#portless.push(retry)
+    return CommitOutcome.pending
   }
 
   #omitFor(entity: Entity, slot: number, errno: number): number {

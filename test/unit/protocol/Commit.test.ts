@@ -163,10 +163,34 @@ describe("Commit", () => {
     assert.deepStrictEqual(chosen.requests, [...own, ...free])
     assert.deepStrictEqual([chosen.counts.flowsCommitted, chosen.counts.flowsFailed], [1, 0])
 
-    const never = run(new Commit(table(rows), undefined), (request) =>
-      request.startsWith("create") ? exists : 0)
+    const never = run(
+      new Commit(table(rows), undefined),
+      (request) => request.startsWith("create") ? exists : 0
+    )
     assert.deepStrictEqual(never.requests, [...own, ...free])
     assert.deepStrictEqual(never.failures, ["create flow 0 without port: 17"])
+  })
+
+  it("lets the kernel choose ports when all flows that can have theirs do, before expectations", () => {
+    const rows = [{ hasNat: true, keepsPort: true }, {}, { isRelated: true }]
+    const kernel = refusing({ "create flow 0": exists, "delete flow 0": noEntry })
+    const ends = ["delete flow 0 without port", "create flow 0 without port"]
+    const both = run(new Commit(table(rows), expectations(1)), kernel)
+    assert.deepStrictEqual(both.requests.slice(-4), [
+      "create flow 2",
+      ...ends,
+      "create expectation 0"
+    ])
+    const flowsOnly = run(new Commit(table(rows), undefined), kernel)
+    assert.deepStrictEqual(flowsOnly.requests.slice(-3), ["create flow 2", ...ends])
+    // The peer ended it while it waited.
+    const dead = new Set<number>()
+    const ended = run(new Commit(table(rows, dead), undefined), (request) => {
+      if (request === "create flow 2") dead.add(0)
+      return kernel(request)
+    })
+    assert.strictEqual(ended.requests.at(-1), "create flow 2")
+    assert.strictEqual(ended.counts.flowsFailed, 0)
   })
 
   it("leaves out the helper that the kernel has not, and the master that is gone", () => {
