@@ -37,6 +37,7 @@ export interface KernelSocket {
   setReceiveBuffer(bytes: number): number
   send(bytes: Uint8Array, length: number): number
   receive(buffer: Uint8Array, slotBytes: number, lengths: Int32Array, datagramsMax: number): number
+  dropped(): number
   close(): void
 }
 

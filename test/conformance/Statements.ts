@@ -10,6 +10,7 @@ import { flowDeleteStatements } from "./FlowDeleteStatements.ts"
 import { flowDumpStatements } from "./FlowDumpStatements.ts"
 import { flowFilterStatements } from "./FlowFilterStatements.ts"
 import { flowMakeStatements } from "./FlowMakeStatements.ts"
+import { socketStatements } from "./SocketStatements.ts"
 import type { Statement } from "./Statement.ts"
 import { translationStatements } from "./TranslationStatements.ts"
 import { tupleStatements } from "./TupleStatements.ts"
@@ -27,5 +28,6 @@ export const statements: ReadonlyArray<Statement> = [
   ...errorStatements,
   ...eventStatements,
   ...expectationStatements,
-  ...expectationRuleStatements
+  ...expectationRuleStatements,
+  ...socketStatements
 ]
