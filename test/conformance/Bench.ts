@@ -158,6 +158,9 @@ export class Bench {
 
   #told(messages: ReadonlyArray<Nlmsg>): string {
     const texts = messages.map((message) => `answer ${textOf(message, this.#socket.portId)}`)
+    // As for events: a flush that is echoed.
+    const destroyed = messages.filter(({ type }) => type === destroy).length
+    texts.splice(0, destroyed, ...texts.slice(0, destroyed).sort())
     // Of several messages that say the same one is enough: there is one per processor.
     this.log.push(...texts.filter((text, i) => text !== texts[i - 1]))
     this.events()

@@ -135,7 +135,7 @@ const gets: ReadonlyArray<Statement> = [
 const perCpu = (name: string, type: number): Statement => {
   const once = (answer: string) => answer.replace(/(msg\(\S+\))( \1)+/, "$1 …")
   const statement = stating(name, (b) => once(b.ask(request(type, Flag.dump, [], all))))
-  return { ...statement, expected: once(statement.expected) }
+  return { ...statement, expected: once(statement.expected!) }
 }
 
 const statistics: ReadonlyArray<Statement> = [

@@ -33,11 +33,16 @@ const isRecorded = major * 100 + minor >= 617
 if (!isRecorded) process.stderr.write("SKIPPED: the recorded kernels are 6.17 or later\n")
 const mayRun = isRecorded && mayUse("kernel conformance", "CAP_NET_ADMIN", "CAP_SYS_ADMIN")
 
+/** Every flush and every dump walks through all of a large table: programs have their time. */
+const programStatements = 100
+const everythingMaxMs = 300_000
+
 const settings = [...new Set(statements.map(({ setting }) => setting))]
 
 describe.skipIf(!mayRun).each(settings)(
   "the real kernel conforms, %s",
   (setting) => {
+    const cases = statements.filter((statement) => statement.setting === setting)
     const outcomes = new Map<string, Outcome>()
 
     beforeAll(async () => {
@@ -49,17 +54,21 @@ describe.skipIf(!mayRun).each(settings)(
       }
       if (rulesets[setting] !== "") inside(["nft", "-f", "-"], rulesets[setting])
       const program = "../conformance/RealKernelProgram.ts"
-      const printed = await runInside(namespace, program, setting) as ReadonlyArray<Outcome>
-      for (const outcome of printed) outcomes.set(outcome.name, outcome)
-    })
+      for (let from = 0; from < cases.length; from += programStatements) {
+        const words = [setting, from, from + programStatements].map(String)
+        const printed = await runInside(namespace, program, ...words) as ReadonlyArray<Outcome>
+        for (const outcome of printed) outcomes.set(outcome.name, outcome)
+      }
+    }, everythingMaxMs)
     afterAll(deleteNamespaces)
 
-    const cases = statements.filter((statement) => statement.setting === setting)
     it.each(cases.map((statement): [string, Statement] => [statement.name, statement]))(
       "%s",
       (name, statement) => {
         const real = outcomes.get(name)!
-        assert.strictEqual(real.summary, statement.expected, real.log.join("\n"))
+        if (statement.expected !== undefined) {
+          assert.strictEqual(real.summary, statement.expected, real.log.join("\n"))
+        }
         if (statement.isChance === true) return
         const difference = differenceOf(real, outcomeOf(statement, fakeArm(setting)))
         assert.isUndefined(difference, JSON.stringify(difference, undefined, 1))

@@ -23,7 +23,8 @@ export type Setting =
 export interface Statement {
   readonly name: string
   readonly setting: Setting
-  readonly expected: string
+  /** Undefined: whatever it is, it must be the same on both kernels. */
+  readonly expected: string | undefined
   /** The kernel throws dice (for a port): no two logs are the same, and only summaries count. */
   readonly isChance?: boolean
   readonly run: (bench: Bench) => string

@@ -20,7 +20,8 @@ describe("the simulated kernel conforms", () => {
     "%s",
     (_, statement) => {
       const { log, summary } = outcomeOf(statement, fakeArm(statement.setting))
-      assert.strictEqual(summary, statement.expected, log.join("\n"))
+      if (statement.expected === undefined) assert.notMatch(summary, /^failed/)
+      else assert.strictEqual(summary, statement.expected, log.join("\n"))
     }
   )
 })

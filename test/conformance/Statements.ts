@@ -10,7 +10,7 @@ import { flowDeleteStatements } from "./FlowDeleteStatements.ts"
 import { flowDumpStatements } from "./FlowDumpStatements.ts"
 import { flowFilterStatements } from "./FlowFilterStatements.ts"
 import { flowMakeStatements } from "./FlowMakeStatements.ts"
-import { socketStatements } from "./SocketStatements.ts"
+import { randomStatements } from "./RandomStatements.ts"
 import type { Statement } from "./Statement.ts"
 import { translationStatements } from "./TranslationStatements.ts"
 import { tupleStatements } from "./TupleStatements.ts"
@@ -25,9 +25,9 @@ export const statements: ReadonlyArray<Statement> = [
   ...batchStatements,
   ...translationStatements,
   ...tupleStatements,
+  ...randomStatements,
   ...errorStatements,
   ...eventStatements,
   ...expectationStatements,
   ...expectationRuleStatements,
-  ...socketStatements
 ]

@@ -4,7 +4,7 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 2 and 4.2.
  */
-import { sctpIn, tcpIn, tripleIn } from "./FlowRequest.ts"
+import { sctpIn, tcpIn } from "./FlowRequest.ts"
 import type { KernelFlow } from "./KernelFlow.ts"
 import { StatusBit } from "./KernelFlow.ts"
 import type { Request } from "./NetlinkReader.ts"
@@ -22,13 +22,15 @@ export const changeStatus = (flow: KernelFlow, status: number | undefined): void
   flow.status |= status & mayBeAdded
 }
 
-/** Both directions, each if it is there. */
-export const changeSeqAdj = (flow: KernelFlow, request: Request): void => {
+/** Both directions, each if it is there; number by number, until one is missing. */
+export const changeSeqAdj = (flow: KernelFlow, { attributes }: Request): void => {
   for (const [type, direction] of [[15, 0], [16, 1]] as const) {
-    const values = tripleIn(request, type)
+    const nest = attributes.nest(type)
     // Packet-made flows lack the room: silently ignored.
-    if (values === undefined || flow.seqAdj === undefined) continue
+    if (nest === undefined || flow.seqAdj === undefined) continue
+    const values = [...flow.seqAdj[direction]]
     flow.seqAdj[direction] = values
+    for (let i = 0; i < 3; i++) values[i] = nest.required(i + 1, 4)
     flow.status |= StatusBit.seqAdjust
   }
 }
@@ -49,6 +51,12 @@ export const changeProtocol = (flow: KernelFlow, request: Request): void => {
     const change = sctpIn(request)
     if (change !== undefined) flow.sctp = { state: change.state, tags: change.tags }
   }
+}
+
+/** What a creation says of labels, if it can be done; else nothing is said of that. */
+export const setLabels = (flow: KernelFlow, labels: Uint8Array, mask: Uint8Array | undefined) => {
+  if (labels.length % 4 !== 0) return
+  if (mask === undefined || mask.length === labels.length) changeLabels(flow, labels, mask)
 }
 
 /**

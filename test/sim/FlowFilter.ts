@@ -32,15 +32,27 @@ interface TupleFilter {
   readonly tuple: KernelTuple
 }
 
-/** Says of every flow whether it is meant. `family` 0: all of them. */
+/** Attributes that make a request one about some flows. Masks alone do not. */
+const filters = [3, 8, 18, 25]
+
+/** Not every flow is meant. `family` 0: all of them. */
+export const isFiltered = ({ attributes }: Request, family: number): boolean =>
+  family !== 0 || filters.some((type) => attributes.has(type))
+
+const everyFlow = (): boolean => true
+
+/** Says of every flow whether it is meant. */
 export const matcher = (request: Request, family: number): (flow: KernelFlow) => boolean => {
+  if (!isFiltered(request, family)) return everyFlow
   const { attributes } = request
   const mark = attributes.number(8, 4)
+  if (mark === undefined && attributes.has(21)) throw new Refused(EINVAL)
   const markMask = attributes.number(21, 4) ?? 0xffff_ffff
   const status = attributes.number(3, 4)
   const statusMask = attributes.number(26, 4) ?? status ?? 0
+  const hasStatus = status !== undefined || attributes.has(26)
+  if (hasStatus && (status === undefined || statusMask === 0)) throw new Refused(EINVAL)
   const zone = attributes.number(18, 2)
-  if (status !== undefined && statusMask === 0) throw new Refused(EINVAL)
   const [original, reply] = tupleFiltersIn(request)
   return (flow) =>
     (family === 0 || family === flow.family) &&

@@ -56,13 +56,14 @@ export const tupleIn = (
   if (outer === undefined) return undefined
   if (family !== Ip4 && family !== Ip6) throw new Refused(EOPNOTSUPP)
   const ip = outer.nest(1)
-  const proto = outer.nest(2)
-  if (ip === undefined || proto === undefined) throw new Refused(EINVAL)
+  if (ip === undefined) throw new Refused(EINVAL)
   const bytes = family === Ip6 ? 16 : 4
   const [source, destination] = family === Ip6 ? [3, 4] : [1, 2]
   const src = ip.bytes(source!, bytes)
   const dst = ip.bytes(destination!, bytes)
   if (src === undefined || dst === undefined) throw new Refused(EINVAL)
+  const proto = outer.nest(2)
+  if (proto === undefined) throw new Refused(EINVAL)
   const l4 = proto.required(1, 1)
   let a = 0
   let b = 0

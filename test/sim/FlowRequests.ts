@@ -4,8 +4,14 @@
  * Source: specification, "The kernel's connection-tracking interface", section 4.
  */
 import type { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"
-import { changeLabels, changeProtocol, changeSeqAdj, changeStatus } from "./FlowChanges.ts"
-import { matcher } from "./FlowFilter.ts"
+import {
+  changeLabels,
+  changeProtocol,
+  changeSeqAdj,
+  changeStatus,
+  setLabels
+} from "./FlowChanges.ts"
+import { isFiltered, matcher } from "./FlowFilter.ts"
 import { entryAttributes, everything } from "./FlowMessage.ts"
 import type { RequestedTuple, RequestedZone } from "./FlowRequest.ts"
 import { helperIn, natIn, tripleIn, tupleIn, zoneIn } from "./FlowRequest.ts"
@@ -39,6 +45,13 @@ interface Keys {
 const keysIn = (request: Request): Keys => {
   const original = tupleIn(request, 1)
   const reply = tupleIn(request, 2)
+  return { original, reply, zone: zoneIn(request, original, reply) }
+}
+
+/** Of requests that name one flow: the reply tuple is not even read when there is an original. */
+const keyIn = (request: Request): Keys => {
+  const original = tupleIn(request, 1)
+  const reply = original === undefined ? tupleIn(request, 2) : undefined
   return { original, reply, zone: zoneIn(request, original, reply) }
 }
 
@@ -110,7 +123,9 @@ export class FlowRequests {
     flow.synproxy = tripleIn(request, 24) ?? flow.synproxy
     flow.mark = attributes.number(8, 4) ?? 0
     const labels = attributes.bytes(22)
-    if (labels !== undefined && labels.length % 4 === 0) flow.labels?.set(labels)
+    if (labels !== undefined && flow.labels !== undefined) {
+      setLabels(flow, labels, attributes.bytes(23))
+    }
     const master = tupleIn(request, 14)
     if (master !== undefined) {
       if (master.zone !== undefined) throw new Refused(EINVAL)
@@ -166,7 +181,7 @@ export class FlowRequests {
     const { attributes, family, version } = request
     const hasFilter = attributes.has(25)
     if ((attributes.has(1) || attributes.has(2)) && !hasFilter) {
-      const flow = this.#named(keysIn(request))
+      const flow = this.#named(keyIn(request))
       const id = attributes.number(12, 4)
       if (flow === undefined || (id !== undefined && id !== flow.id)) throw new Refused(ENOENT)
       this.#state.remove(flow)
@@ -178,7 +193,7 @@ export class FlowRequests {
 
   get(socket: FakeNetlinkSocket, request: Request): void {
     if (!request.attributes.has(1) && !request.attributes.has(2)) throw new Refused(EINVAL)
-    const flow = this.#named(keysIn(request))
+    const flow = this.#named(keyIn(request))
     if (flow === undefined) throw new Refused(ENOENT)
     const { portId: pid } = socket
     const attributes = entryAttributes(flow, this.#state.nowMs, true)
@@ -189,11 +204,10 @@ export class FlowRequests {
   }
 
   dump(socket: FakeNetlinkSocket, request: Request): void {
-    const { attributes, family } = request
+    const { family } = request
     const matches = matcher(request, family)
-    const isFiltered = family !== 0 || [3, 8, 18, 25].some((type) => attributes.has(type))
     const flows = [...this.#state.table.flows()].filter(matches)
-    this.#dumpFlows(socket, request, flows, isFiltered ? 0x22 : 2)
+    this.#dumpFlows(socket, request, flows, isFiltered(request, family) ? 0x22 : 2)
   }
 
   /** A dump of the flows whose end is still to be told. */
