@@ -11,6 +11,7 @@ import { flowDumpStatements } from "./FlowDumpStatements.ts"
 import { flowFilterStatements } from "./FlowFilterStatements.ts"
 import { flowMakeStatements } from "./FlowMakeStatements.ts"
 import { randomStatements } from "./RandomStatements.ts"
+import { socketStatements } from "./SocketStatements.ts"
 import type { Statement } from "./Statement.ts"
 import { translationStatements } from "./TranslationStatements.ts"
 import { tupleStatements } from "./TupleStatements.ts"
@@ -30,4 +31,5 @@ export const statements: ReadonlyArray<Statement> = [
   ...eventStatements,
   ...expectationStatements,
   ...expectationRuleStatements,
+  ...socketStatements
 ]
