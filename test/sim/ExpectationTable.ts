@@ -1,5 +1,6 @@
 /**
- * The simulated kernel's table of expectations.
+ * The simulated kernel's table of expectations: found by what of them is known for certain, the
+ * destination.
  *
  * Source: specification, "The kernel's connection-tracking interface", section 6.
  */
@@ -7,11 +8,14 @@ import type { KernelExpectation } from "./KernelExpectation.ts"
 import { clashes, ExpectFlag, isExpected } from "./KernelExpectation.ts"
 import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
 
+const keyOf = ({ b, dst, l4 }: KernelTuple): string => `${l4}/${dst}/${b}`
+
 const none: ReadonlySet<KernelExpectation> = new Set()
 
 export class ExpectationTable {
   readonly #all = new Set<KernelExpectation>()
   readonly #byMaster = new Map<KernelFlow, Set<KernelExpectation>>()
+  readonly #byDestination = new Map<string, Set<KernelExpectation>>()
   #ids = 0
   /** Nothing expires before. */
   #quietUntilMs = Infinity
@@ -37,7 +41,7 @@ export class ExpectationTable {
 
   /** The expectation that such a flow would fulfil. */
   find(tuple: KernelTuple, zone: number): KernelExpectation | undefined {
-    for (const one of this.#all) {
+    for (const one of this.#near(tuple)) {
       if (one.master.zone === zone && isExpected(one, tuple)) return one
     }
     return undefined
@@ -46,7 +50,7 @@ export class ExpectationTable {
   /** The same, for a packet: what is switched off does not count. */
   findActive(tuple: KernelTuple, zone: number): KernelExpectation | undefined {
     if (this.#all.size === 0) return undefined
-    for (const one of this.#all) {
+    for (const one of this.#near(tuple)) {
       if ((one.flags & ExpectFlag.inactive) !== 0) continue
       if (one.master.zone === zone && isExpected(one, tuple)) return one
     }
@@ -54,8 +58,12 @@ export class ExpectationTable {
   }
 
   hasClash(wanted: KernelExpectation): boolean {
-    for (const one of this.#all) if (clashes(one, wanted)) return true
+    for (const one of this.#near(wanted.tuple)) if (clashes(one, wanted)) return true
     return false
+  }
+
+  #near(tuple: KernelTuple): ReadonlySet<KernelExpectation> {
+    return this.#byDestination.get(keyOf(tuple)) ?? none
   }
 
   /** The oldest of its kind, when there are as many as there may be. */
@@ -72,18 +80,16 @@ export class ExpectationTable {
 
   insert(one: KernelExpectation): void {
     this.#all.add(one)
-    const siblings = this.#byMaster.get(one.master)
-    if (siblings === undefined) this.#byMaster.set(one.master, new Set([one]))
-    else siblings.add(one)
+    addTo(this.#byMaster, one.master, one)
+    addTo(this.#byDestination, keyOf(one.tuple), one)
     this.#quietUntilMs = Math.min(this.#quietUntilMs, one.expiresAtMs)
   }
 
   delete(one: KernelExpectation): void {
     one.isGone = true
     this.#all.delete(one)
-    const siblings = this.#byMaster.get(one.master)
-    siblings?.delete(one)
-    if (siblings?.size === 0) this.#byMaster.delete(one.master)
+    takeFrom(this.#byMaster, one.master, one)
+    takeFrom(this.#byDestination, keyOf(one.tuple), one)
   }
 
   setExpiry(one: KernelExpectation, atMs: number): void {
@@ -108,4 +114,24 @@ export class ExpectationTable {
     for (const one of this.#all) if (one.expiresAtMs === next) return one
     return undefined
   }
+}
+
+const addTo = <Key>(
+  sets: Map<Key, Set<KernelExpectation>>,
+  key: Key,
+  one: KernelExpectation
+): void => {
+  const set = sets.get(key)
+  if (set === undefined) sets.set(key, new Set([one]))
+  else set.add(one)
+}
+
+const takeFrom = <Key>(
+  sets: Map<Key, Set<KernelExpectation>>,
+  key: Key,
+  one: KernelExpectation
+): void => {
+  const set = sets.get(key)
+  set?.delete(one)
+  if (set?.size === 0) sets.delete(key)
 }
