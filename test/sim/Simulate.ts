@@ -25,7 +25,7 @@ const beatMs = 2_000
 const settlePollMs = 250
 /** Between two requests for everything; longer where a bulk send takes long. */
 const resyncPauseMs = 3_000
-const resyncsMax = 8
+const resyncsMax = 4
 const quietMs = 3_000
 /** A script and the commit in it are over by then; purges may take `PurgeTimeout` longer. */
 const failoverMs = 3_000

@@ -69,7 +69,7 @@ export const planOfSeed = (seed: string, options: SwarmOptions = {}): Plan => {
 }
 
 /** As many flows as a run may have, more or less. */
-const flowsTypical = 400
+const flowsTypical = 1_000
 
 /**
  * Everything agrees within 10 s. But a peer whose window is larger than our resend queue
