@@ -4,7 +4,7 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 2 and 4.2.
  */
-import { sctpIn, tcpIn } from "./FlowRequest.ts"
+import { sctpIn, tcpIn, tripleSizes } from "./FlowRequest.ts"
 import type { KernelFlow } from "./KernelFlow.ts"
 import { StatusBit } from "./KernelFlow.ts"
 import type { Request } from "./NetlinkReader.ts"
@@ -25,7 +25,7 @@ export const changeStatus = (flow: KernelFlow, status: number | undefined): void
 /** Both directions, each if it is there; number by number, until one is missing. */
 export const changeSeqAdj = (flow: KernelFlow, { attributes }: Request): void => {
   for (const [type, direction] of [[15, 0], [16, 1]] as const) {
-    const nest = attributes.nest(type)
+    const nest = attributes.nest(type, tripleSizes)
     // Packet-made flows lack the room: silently ignored.
     if (nest === undefined || flow.seqAdj === undefined) continue
     const values = [...flow.seqAdj[direction]]

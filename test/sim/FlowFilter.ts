@@ -7,7 +7,7 @@ import { filterTupleIn } from "./FlowRequest.ts"
 import type { KernelFlow, KernelTuple } from "./KernelFlow.ts"
 import { Ip6 } from "./KernelFlow.ts"
 import type { Request } from "./NetlinkReader.ts"
-import { EINVAL, Refused } from "./NetlinkReader.ts"
+import { EINVAL, hostWord, Refused } from "./NetlinkReader.ts"
 
 /** Fields of a tuple that a filter may name. */
 export const FilterBit = {
@@ -71,11 +71,12 @@ const tupleFiltersIn = (
   const nest = request.attributes.nest(25)
   if (nest === undefined) return [undefined, undefined]
   // This nest alone is read strictly.
+  if (!request.attributes.isMarked(25) || nest.hasLeftover) throw new Refused(EINVAL)
   for (const [type, value] of nest.entries()) {
     if (type < 1 || type > 2 || value.length !== 4) throw new Refused(EINVAL)
+    if ((hostWord(value) & ~known) !== 0) throw new Refused(EINVAL)
   }
   const words = ([1, 2] as const).map((type) => nest.hostNumber(type) ?? 0)
-  for (const flags of words) if ((flags & ~known) !== 0) throw new Refused(EINVAL)
   const [original, reply] = words.map((flags, i) => {
     if (flags === 0) return undefined
     return { flags, tuple: filterTupleIn(request, i + 1, flags) }

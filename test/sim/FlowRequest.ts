@@ -6,8 +6,8 @@
 import type { KernelTuple } from "./KernelFlow.ts"
 import { hasPair, icmpAnswer, Ip4, Ip6, isIcmp } from "./KernelFlow.ts"
 import type { Policy } from "./NetlinkPolicy.ts"
-import type { Attributes, Request } from "./NetlinkReader.ts"
-import { EINVAL, EOPNOTSUPP, ERANGE, Refused } from "./NetlinkReader.ts"
+import type { Attributes, Request, Sizes } from "./NetlinkReader.ts"
+import { EINVAL, EOPNOTSUPP, ERANGE, nestSize, Refused } from "./NetlinkReader.ts"
 
 /** What is demanded of attributes before anything else is looked at. */
 export const flowPolicy: Policy = {
@@ -33,6 +33,30 @@ export const flowPolicy: Policy = {
   27: "reject"
 }
 
+/** Sizes inside the nests, also of what does not count. */
+const tupleSizes: Sizes = { 1: nestSize, 2: nestSize, 3: 2 }
+const ipSizes: Sizes = { 1: 4, 2: 4, 3: 16, 4: 16 }
+const protoSizes: Sizes = { 1: 1 }
+const portSizes: Sizes = { 2: 2, 3: 2 }
+const icmpSizes: Sizes = { 4: 2, 5: 1, 6: 1 }
+const icmp6Sizes: Sizes = { 7: 2, 8: 1, 9: 1 }
+const protoInfoSizes: Sizes = { 1: nestSize, 2: nestSize, 3: nestSize }
+const tcpSizes: Sizes = { 1: 1, 2: 1, 3: 1, 4: 2, 5: 2 }
+const sctpSizes: Sizes = { 1: 1, 2: 4, 3: 4 }
+const natSizes: Sizes = { 1: 4, 2: 4, 3: nestSize, 4: 16, 5: 16 }
+const rangeSizes: Sizes = { 1: 2, 2: 2 }
+/** SEQ_ADJ and SYNPROXY. */
+export const tripleSizes: Sizes = { 1: 4, 2: 4, 3: 4 }
+
+/** The number of the protocol, and what it asks of the rest. */
+const l4In = (proto: Attributes): number => {
+  const l4 = proto.required(1, 1)
+  if (l4 === 1) proto.check(icmpSizes)
+  else if (l4 === 58) proto.check(icmp6Sizes)
+  else if (hasPair(l4)) proto.check(portSizes)
+  return l4
+}
+
 const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"))
 
 const hex = (bytes: Uint8Array): string => {
@@ -52,19 +76,19 @@ export const tupleIn = (
   { attributes, family }: Request,
   type: number
 ): RequestedTuple | undefined => {
-  const outer = attributes.nest(type)
+  const outer = attributes.nest(type, tupleSizes)
   if (outer === undefined) return undefined
   if (family !== Ip4 && family !== Ip6) throw new Refused(EOPNOTSUPP)
-  const ip = outer.nest(1)
+  const ip = outer.nest(1, ipSizes)
   if (ip === undefined) throw new Refused(EINVAL)
   const bytes = family === Ip6 ? 16 : 4
   const [source, destination] = family === Ip6 ? [3, 4] : [1, 2]
   const src = ip.bytes(source!, bytes)
   const dst = ip.bytes(destination!, bytes)
   if (src === undefined || dst === undefined) throw new Refused(EINVAL)
-  const proto = outer.nest(2)
+  const proto = outer.nest(2, protoSizes)
   if (proto === undefined) throw new Refused(EINVAL)
-  const l4 = proto.required(1, 1)
+  const l4 = l4In(proto)
   let a = 0
   let b = 0
   if (isIcmp(l4)) {
@@ -87,7 +111,7 @@ export const filterTupleIn = (
   type: number,
   flags: number
 ): KernelTuple => {
-  const outer = attributes.nest(type)
+  const outer = attributes.nest(type, tupleSizes)
   if (outer === undefined) throw new Refused(EINVAL)
   if (family !== Ip4 && family !== Ip6) throw new Refused(EOPNOTSUPP)
   const out = { src: "", dst: "", l4: 0, a: 0, b: 0 }
@@ -97,7 +121,7 @@ export const filterTupleIn = (
   if (hasZone && (attributes.number(18, 2) ?? 0) !== 0) throw new Refused(EINVAL)
   const address = (flag: number, member: number): string => {
     if ((flags & flag) === 0) return ""
-    const value = outer.nest(1)?.bytes(member, bytes)
+    const value = outer.nest(1, ipSizes)?.bytes(member, bytes)
     if (value === undefined) throw new Refused(EINVAL)
     return hex(value.subarray(0, bytes))
   }
@@ -107,9 +131,9 @@ export const filterTupleIn = (
     if ((flags & 0xff0) !== 0) throw new Refused(EINVAL)
     return out
   }
-  const proto = outer.nest(2)
+  const proto = outer.nest(2, protoSizes)
   if (proto === undefined) throw new Refused(EINVAL)
-  out.l4 = proto.required(1, 1)
+  out.l4 = l4In(proto)
   const field = (flag: number, member: number, width: number): number =>
     (flags & flag) === 0 ? 0 : proto.required(member, width)
   if (isIcmp(out.l4)) {
@@ -148,7 +172,7 @@ export const zoneIn = (
 
 /** The three numbers of SEQ_ADJ and SYNPROXY, or undefined. */
 export const tripleIn = ({ attributes }: Request, type: number): Array<number> | undefined => {
-  const inner = attributes.nest(type)
+  const inner = attributes.nest(type, tripleSizes)
   return inner === undefined ? undefined : [1, 2, 3].map((member) => inner.required(member, 4))
 }
 
@@ -165,7 +189,7 @@ const flagsIn = (tcp: Attributes, type: number): readonly [number, number] => {
 }
 
 export const tcpIn = ({ attributes }: Request): TcpChange | undefined => {
-  const tcp = attributes.nest(4)?.nest(1)
+  const tcp = attributes.nest(4, protoInfoSizes)?.nest(1, tcpSizes)
   if (tcp === undefined) return undefined
   const state = tcp.number(1, 1)
   const original = tcp.number(2, 1)
@@ -185,7 +209,7 @@ export interface SctpChange {
 }
 
 export const sctpIn = ({ attributes }: Request): SctpChange | undefined => {
-  const sctp = attributes.nest(4)?.nest(3)
+  const sctp = attributes.nest(4, protoInfoSizes)?.nest(3, sctpSizes)
   if (sctp === undefined) return undefined
   const state = sctp.required(1, 1)
   if (state > 8) throw new Refused(ERANGE)
@@ -207,12 +231,12 @@ export interface NatRange {
 }
 
 export const natIn = (request: Request, type: number): NatRange | undefined => {
-  const nat = request.attributes.nest(type)
+  const nat = request.attributes.nest(type, natSizes)
   if (nat === undefined) return undefined
   const isV6 = request.family === Ip6
   const address = nat.bytes(isV6 ? 4 : 1, isV6 ? 16 : 4)
   return {
     address: address === undefined ? undefined : hex(address),
-    port: nat.nest(3)?.number(1, 2)
+    port: nat.nest(3, rangeSizes)?.number(1, 2)
   }
 }

@@ -32,27 +32,50 @@ export const EPROTONOSUPPORT = 93
 export const EOPNOTSUPP = 95
 export const ENOBUFS = 105
 
+/** The least bytes of attributes by type; others are not looked at. */
+export type Sizes = { readonly [type: number]: number }
+
+/** The size of a nest: none at all, or one attribute at least. */
+export const nestSize = -4
+
 /** Attributes by type, without their flags; of two the last counts. */
 export class Attributes {
+  readonly #bytes: Uint8Array
   readonly #values = new Map<number, Uint8Array>()
   /** What follows the last attribute is none. */
   readonly hasLeftover: boolean
+  /** Bit n: the last one of type n is marked as a nest. */
+  #marks = 0
 
   constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
     let at = 0
     while (bytes.length - at >= 4) {
       const length = bytes[at]! | (bytes[at + 1]! << 8)
       if (length < 4 || length > bytes.length - at) break
-      const type = (bytes[at + 2]! | (bytes[at + 3]! << 8)) & 0x3fff
+      const word = bytes[at + 2]! | (bytes[at + 3]! << 8)
+      const type = word & 0x3fff
+      if (type < 32) {
+        this.#marks = (word & 0x8000) !== 0
+          ? this.#marks | (1 << type)
+          : this.#marks & ~(1 << type)
+      }
       this.#values.set(type, bytes.subarray(at + 4, at + length))
       at += (length + 3) & ~3
     }
     this.hasLeftover = at < bytes.length
   }
 
-  /** All of them. */
-  entries(): Iterable<readonly [type: number, value: Uint8Array]> {
-    return this.#values
+  /** All of them, also those that do not count because they are repeated. */
+  *entries(): Generator<readonly [type: number, value: Uint8Array]> {
+    const bytes = this.#bytes
+    for (let at = 0; bytes.length - at >= 4;) {
+      const length = bytes[at]! | (bytes[at + 1]! << 8)
+      if (length < 4 || length > bytes.length - at) return
+      const type = (bytes[at + 2]! | (bytes[at + 3]! << 8)) & 0x3fff
+      yield [type, bytes.subarray(at + 4, at + length)]
+      at += (length + 3) & ~3
+    }
   }
 
   has(type: number): boolean {
@@ -66,9 +89,29 @@ export class Attributes {
     return value
   }
 
-  nest(type: number): Attributes | undefined {
+  /** It is there, and marked as a nest. Types below 32. */
+  isMarked(type: number): boolean {
+    return (this.#marks & (1 << type)) !== 0
+  }
+
+  /** What is inside; ERANGE when one of them is too short, also one that does not count. */
+  nest(type: number, sizes?: Sizes): Attributes | undefined {
     const value = this.#values.get(type)
-    return value === undefined ? undefined : new Attributes(value)
+    if (value === undefined) return undefined
+    const inner = new Attributes(value)
+    if (sizes !== undefined) inner.check(sizes)
+    return inner
+  }
+
+  check(sizes: Sizes): void {
+    const bytes = this.#bytes
+    for (let at = 0; bytes.length - at >= 4;) {
+      const length = bytes[at]! | (bytes[at + 1]! << 8)
+      if (length < 4 || length > bytes.length - at) return
+      const least = sizes[(bytes[at + 2]! | (bytes[at + 3]! << 8)) & 0x3fff]
+      if (least !== undefined && isTooShort(length - 4, least)) throw new Refused(ERANGE)
+      at += (length + 3) & ~3
+    }
   }
 
   /** A big-endian number of `width` bytes; of longer values the first bytes. */
@@ -83,7 +126,7 @@ export class Attributes {
   /** A number of 32 bits in the order of the host. */
   hostNumber(type: number): number | undefined {
     const value = this.bytes(type, 4)
-    return value && new DataView(value.buffer, value.byteOffset).getUint32(0, true)
+    return value && hostWord(value)
   }
 
   /** The number of an attribute without which the request makes no sense: EINVAL. */
@@ -93,6 +136,13 @@ export class Attributes {
     return value
   }
 }
+
+/** The first 32 bits, in the order of the host. */
+export const hostWord = (value: Uint8Array): number =>
+  new DataView(value.buffer, value.byteOffset).getUint32(0, true)
+
+const isTooShort = (length: number, least: number): boolean =>
+  least < 0 ? length > 0 && length < -least : length < least
 
 /** A request as it came. */
 export interface Request {
