@@ -10,23 +10,17 @@
  */
 import type { Replica } from "../../src/actors/Replica.ts"
 import type { NetworkObserver, SentDatagram } from "./Datagram.ts"
-import type { Disagreement } from "./judge/Agreement.ts"
-import {
-  againstKernel,
-  againstLedger,
-  betweenCaches,
-  factsOf,
-  miscounted,
-  undrained
-} from "./judge/Agreement.ts"
+import { factsOf, miscounted } from "./judge/Agreement.ts"
 import type { Court } from "./judge/Court.ts"
-import { foreignReceives, foreignTold } from "./judge/ForeignAgreement.ts"
 import type { Message } from "./judge/Ledger.ts"
 import { Ledger } from "./judge/Ledger.ts"
 import { loggedMarks } from "./judge/Marks.ts"
 import { isPlausible, NetworkWatch } from "./judge/NetworkWatch.ts"
+import type { Problem } from "./judge/Settlement.ts"
+import { problemOf } from "./judge/Settlement.ts"
 import type { Running } from "./judge/Side.ts"
 import { foreignWindowOf, Side } from "./judge/Side.ts"
+import { Silence } from "./judge/Silence.ts"
 import type { DeclaredLoss, Fact, Invariant, Verdict } from "./judge/Verdict.ts"
 import { invariants, noRoomLosses, notYetApplicable } from "./judge/Verdict.ts"
 import type { Answer, ClientOption, Ending, Machine, Witness } from "./Machine.ts"
@@ -49,16 +43,6 @@ export interface JudgedNetwork {
 const turnsPerTickMax = 500_000
 /** Messages beyond one per flow that may wait to be sent. */
 const controlsWaitingMax = 10_000
-/** Control messages of an idle daemon: acknowledgements and signs of life. */
-const quietPerSecondMax = 3
-
-/** What is not as it should be. */
-interface Problem {
-  readonly invariant: Invariant
-  readonly sentence: string
-  readonly found?: ReadonlyArray<Disagreement>
-}
-
 export class Judge implements Witness, NetworkObserver {
   readonly marks = new Map<string, number>()
   readonly notYetApplicable = notYetApplicable
@@ -76,7 +60,7 @@ export class Judge implements Witness, NetworkObserver {
   #lives = 0
   #moments = 0
   #turns = 0
-  #quietSinceMs: number | undefined
+  #silence: Silence | undefined
   #verdict: Verdict | undefined
 
   constructor(world: World, network: JudgedNetwork, options: JudgeOptions) {
@@ -183,36 +167,13 @@ export class Judge implements Witness, NetworkObserver {
 
   /** From now on an idle, settled pair is watched. */
   beginQuiet(): void {
-    this.#quietSinceMs = this.#world.nowMs
-    for (const { outgoing, quiet } of this.#sides.values()) {
-      quiet.data = quiet.control = 0
-      quiet.tells = outgoing.tells
-    }
+    this.#silence = new Silence(this.#court, this.#sides)
   }
 
   /** L4. */
   endQuiet(): void {
-    if (this.#quietSinceMs === undefined) return
-    const elapsed = (this.#world.nowMs - this.#quietSinceMs) / 1_000
-    this.#quietSinceMs = undefined
-    for (const side of this.#ours()) {
-      const { incoming, machine: { name }, outgoing, quiet } = side
-      const peer = this.#sides.get(side.machine.peerName)
-      if (outgoing.isPoisoned || incoming.isPoisoned || peer?.machine.kind === "reference") continue
-      // Flows end by themselves, and that is told.
-      const told = outgoing.tells - quiet.tells
-      const others = peer === undefined ? 0 : peer.quiet.data
-      if (quiet.data > 2 * told) {
-        this.#violate("L4", `${name} sent ${quiet.data} states in silence, and had ${told} to tell`)
-      }
-      const allowed = quietPerSecondMax * (elapsed + 1) + 2 * (quiet.data + others)
-      if (quiet.control > allowed) {
-        this.#violate(
-          "L4",
-          `${name} sent ${quiet.control} control messages in ${elapsed} s of silence`
-        )
-      }
-    }
+    this.#silence?.end()
+    this.#silence = undefined
   }
 
   /** Q4: how many connections live on after a failover, and which died that must not have. */
@@ -236,16 +197,15 @@ export class Judge implements Witness, NetworkObserver {
     for (const side of this.#sides.values()) {
       const late = side.unanswered(true)
       if (late !== undefined && side.machine.state !== "paused") this.#violate("L3", late)
-      if (side.running !== undefined) this.#checkNoticed(side.running)
-    }
-    for (const { life } of this.#ours().flatMap(({ running }) => running ?? [])) {
-      const wrong = miscounted(life)
-      if (wrong !== undefined) this.#violate("S10", wrong)
+      if (side.running !== undefined) this.#checkBooks(side.running, true)
     }
   }
 
-  /** S5: what was lost by declaration was also noticed. */
-  #checkNoticed({ life, sender }: Running): void {
+  /** S10; S5: what was lost by declaration was also noticed, if there was time for it. */
+  #checkBooks({ life, sender }: Running, hadTime: boolean): void {
+    const wrong = miscounted(life)
+    if (wrong !== undefined) this.#violate("S10", wrong)
+    if (!hadTime) return
     if (sender.isOverflowUnclear || sender.overflowed === sender.overflowLogged) return
     this.#violate(
       "S5",
@@ -257,77 +217,12 @@ export class Judge implements Witness, NetworkObserver {
   // ------------------------------------------------------------------------ settlement
 
   #problem(): Problem | undefined {
+    for (const side of this.#sides.values()) this.#noteForeignLosses(side)
     for (const side of this.#sides.values()) {
-      this.#noteForeignLosses(side)
-      if (side.isAsked) {
-        return { invariant: "L1", sentence: `${side.machine.name} has not answered its clients` }
-      }
-      const peer = this.#sides.get(side.machine.peerName)
-      const problem = side.running === undefined
-        ? this.#foreignProblem(side, peer)
-        : this.#ownProblem(side, side.running, peer)
+      const problem = problemOf(side, this.#sides.get(side.machine.peerName), this.#court)
       if (problem !== undefined) return problem
     }
     return undefined
-  }
-
-  #ownProblem(side: Side, running: Running, peer: Side | undefined): Problem | undefined {
-    const { incoming, kernel, machine: { name }, outgoing } = side
-    const { life, receiver, sender } = running
-    if (!life.isReady) return { invariant: "L1", sentence: `${name} has not started` }
-    const wrong = miscounted(life)
-    if (wrong !== undefined) return { invariant: "S10", sentence: wrong }
-    const lost = this.#lostEvents(side, running)
-    if (lost !== undefined) return lost
-    const kernelFound = againstKernel(life, kernel)
-    if (kernelFound.length > 0) {
-      const sentence = `${name}'s internal cache differs from its kernel`
-      return { invariant: "Q1", sentence, found: kernelFound }
-    }
-    const ledgerFound = againstLedger(life, incoming)
-    if (ledgerFound.length > 0) {
-      const sentence = `${name}'s external cache is not what it was told`
-      return { invariant: "S1", sentence, found: ledgerFound }
-    }
-    if (!isUp(peer) || outgoing.isPoisoned || incoming.isPoisoned) return undefined
-    if (receiver.unhandled > 0) {
-      return { invariant: "L1", sentence: `${name} has not handled what it received` }
-    }
-    const isForeign = peer.machine.kind === "reference"
-    const found = isForeign
-      ? foreignReceives(life, sender, outgoing, foreignWindowOf(peer.machine)!)
-      : betweenCaches(life, sender, outgoing, {
-        leftover: () => this.#court.mark("field of an earlier flow left at the peer")
-      })
-    if (found.length > 0) {
-      const invariant = outgoing.losses > 0 ? "Q2" : "Q1"
-      const sentence = `${peer.machine.name}'s external cache differs from ${name}'s internal cache`
-      return { invariant, sentence, found }
-    }
-    const { ackWindowMessages } = life.replica.settings.sync
-    const queues = undrained(life, sender, isForeign ? ackWindowMessages : 0)
-    return queues === undefined ? undefined : { invariant: "Q5", sentence: queues }
-  }
-
-  /** Events that never arrived, and no overrun counted. */
-  #lostEvents({ kernel, machine: { name } }: Side, { life }: Running): Problem | undefined {
-    const lost = kernel.lostEvents()
-    if (lost.length === 0 || life.replica.runtime.overruns > 0) return undefined
-    return {
-      invariant: "S5",
-      sentence: `${name} lost events of ${lost.length} flows and counted no overrun`,
-      found: lost.map((key) => ({ where: "lost events of", lines: [kernel.lineOf(key)] }))
-    }
-  }
-
-  /** A peer that is not ours told us something that we do not have. */
-  #foreignProblem(side: Side, peer: Side | undefined): Problem | undefined {
-    if (side.machine.kind !== "reference" || side.machine.state !== "running") return undefined
-    if (peer?.running === undefined || side.outgoing.isPoisoned) return undefined
-    const found = foreignTold(side.outgoing)
-    if (found.length === 0) return undefined
-    const sentence = `${peer.machine.name} lacks what ${side.machine.name} told it`
-    return { invariant: side.outgoing.losses > 0 ? "Q2" : "Q1", sentence, found }
   }
 
   /** Losses of a peer that is not ours excuse what it told, and what it was told. */
@@ -341,10 +236,6 @@ export class Judge implements Witness, NetworkObserver {
         ledger.losses++
       }
     }
-  }
-
-  #ours(): ReadonlyArray<Side> {
-    return [...this.#sides.values()].filter(({ running }) => running !== undefined)
   }
 
   // ----------------------------------------------------------------------- the machines
@@ -411,7 +302,7 @@ export class Judge implements Witness, NetworkObserver {
     const { running } = side
     if (running !== undefined) {
       running.life.hasEnded = true
-      if (ending === "stopped") this.#checkNoticed(running)
+      this.#checkBooks(running, ending === "stopped")
       if (running.sender.mirror.flowCount > 0) this.#court.mark(`${ending} with unacknowledged`)
     }
     this.#court.mark(ending)
@@ -452,7 +343,7 @@ export class Judge implements Witness, NetworkObserver {
   sent(datagram: SentDatagram): void {
     const side = this.#sides.get(datagram.from)
     if (side === undefined || datagram.origin === "injected") return
-    const { outgoing, quiet, running, speaker } = side
+    const { outgoing, running, speaker } = side
     if (running === undefined) {
       if (side.machine.kind === "reference") this.#wire.sentByOther(datagram, speaker, outgoing)
       return
@@ -464,11 +355,10 @@ export class Judge implements Witness, NetworkObserver {
       links.sent++
       links.sentBytes += datagram.bytes.length
     }
-    if (this.#quietSinceMs === undefined) return
-    for (const { type } of this.#wire.messagesOf(datagram, datagram.bytes) ?? []) {
-      if (type <= 2) quiet.data++
-      else quiet.control++
-    }
+    this.#silence?.sent(
+      datagram.from,
+      this.#wire.messagesOf(datagram, datagram.bytes) ?? []
+    )
   }
 
   read(datagram: SentDatagram, _copy: number, bytes: Uint8Array): void {
@@ -490,7 +380,3 @@ export class Judge implements Witness, NetworkObserver {
     incoming.isPoisoned = outgoing.isPoisoned = true
   }
 }
-
-const isUp = (side: Side | undefined): side is Side =>
-  side !== undefined && side.machine.state === "running" &&
-  (side.machine.kind === "reference" || side.running?.life.isReady === true)

@@ -20,6 +20,7 @@ export const loggedMarks: ReadonlyArray<readonly [begin: string, mark: string]> 
   ["resync requested by other node", "resync for the peer"],
   ["flushing conntrack table in", "purge scheduled"],
   ["flushing kernel conntrack table (scheduled)", "purge"],
+  ["device `", "link change"],
   ["ignoring flush command", "flush refused"],
   ["the kernel resync failed", "kernel resync failed"]
 ]

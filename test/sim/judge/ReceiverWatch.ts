@@ -128,6 +128,7 @@ export class ReceiverWatch {
       const inbound = this.#take(header)
       const mustDrop = this.#isOld(header)
       const isRestart = this.#noteHello(header)
+      this.#parts.sender.handling()
       const verdict = handleMessage(header, nowMs)
       this.#handled(header, inbound, verdict, mustDrop, isRestart)
       return verdict
@@ -195,6 +196,9 @@ export class ReceiverWatch {
         court.declare(life.machine, "accepted a message that nobody sent")
         life.heard(0)
       } else {
+        if (inbound.life === life.id) {
+          court.violate("S7", `${life.machine} took its own message ${header.seq} for its peer's`)
+        }
         inbound.acceptedBy = life.id
         life.heard(inbound.life)
       }

@@ -14,6 +14,7 @@ import type { Court } from "./Court.ts"
 import type { KernelWatch } from "./KernelWatch.ts"
 import type { Ledger, Message } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
+import type { Waiting } from "./ResendMirror.ts"
 import { ResendMirror } from "./ResendMirror.ts"
 import { NoRoom } from "./Verdict.ts"
 import type { ToldOptions } from "./WireFlow.ts"
@@ -55,6 +56,8 @@ export class SenderWatch {
   /** The flow that an event changed, until it is told. */
   #untold: { readonly slot: number; readonly key: string | undefined } | undefined
   #isInBulk = false
+  /** Messages in the tx queue before the message that is handled now. */
+  #txBefore = 0
 
   constructor(parts: SenderParts) {
     this.#parts = parts
@@ -370,6 +373,11 @@ export class SenderWatch {
 
   // -------------------------------------------------------------- what the peer answers
 
+  /** A message is about to be handled. */
+  handling(): void {
+    this.#txBefore = this.#parts.life.replica.protocol.txLength
+  }
+
   /** A message was handled. `inbound` is undefined when nobody sent it. */
   handled(
     header: Inbound,
@@ -381,7 +389,7 @@ export class SenderWatch {
     const { court } = this.#parts
     if (isRestart) {
       if (this.mirror.flowCount > 0) court.mark("hello reset")
-      this.mirror.reconcile()
+      this.#checkRequeued(this.mirror.reconcile(), "its peer started again")
       return
     }
     const isRanged = verdict === Verdict.control && header.type === controlType
@@ -414,13 +422,25 @@ export class SenderWatch {
     const { court, life, outgoing } = this.#parts
     const wanted = this.mirror.flowIn(ackFrom, ackTo)
     if (wanted !== undefined && inbound !== undefined) court.mark("nack resend")
-    this.mirror.reconcile()
+    this.#checkRequeued(this.mirror.reconcile(), `it was asked for ${ackFrom}-${ackTo} again`)
     const left = this.mirror.flowIn(ackFrom, ackTo)
     if (left === undefined) return
     court.violate(
       "S5",
       `${life.machine} was asked for ${ackFrom}-${ackTo} again and kept ${left.message.seq} back`,
       () => this.#facts(left.message, outgoing)
+    )
+  }
+
+  /** S5: what leaves the resend queue unacknowledged goes back into the tx queue. */
+  #checkRequeued(gone: ReadonlyArray<Waiting>, why: string): void {
+    const { court, life, outgoing } = this.#parts
+    const flows = gone.filter(({ slot }) => slot >= 0)
+    if (life.replica.protocol.txLength >= this.#txBefore + flows.length) return
+    court.violate(
+      "S5",
+      `${life.machine} forgot unacknowledged states when ${why}`,
+      () => flows.flatMap(({ message }) => this.#facts(message, outgoing))
     )
   }
 

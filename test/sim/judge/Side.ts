@@ -49,8 +49,6 @@ export class Side {
   speaker: ForeignSpeaker = { life: 0, built: new Map() }
   /** Declared losses of a machine that is not ours that were looked at. */
   lossesSeen = 0
-  /** Messages sent since `beginQuiet`. */
-  readonly quiet = { data: 0, control: 0, tells: 0 }
   readonly #court: Court
   #asked: Array<Asked> = []
 

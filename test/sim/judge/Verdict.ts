@@ -29,6 +29,7 @@ export const invariants = {
   S4: "honest acknowledgements",
   S5: "nothing lost silently",
   S6: "no echo",
+  S7: "no self-talk",
   S8: "valid wire",
   S9: "bounded",
   S10: "counters add up",
