@@ -113,21 +113,19 @@ export class Ftfw implements SyncProtocol {
 
   /**
    * HELLO and HELLO_BACK take effect before anything else, even when the message then turns out to
-   * be malformed. A message with HELLO is old only if the peer began to greet a moment ago; one
-   * without is judged by its number first.
+   * be malformed. A message with HELLO is never old; one without is judged by its number first.
    */
-  handleMessage(message: Inbound, nowMs: number): Verdict {
+  handleMessage(message: Inbound, _nowMs: number): Verdict {
     const { flags, seq } = message
     if ((flags & Flag.helloBack) !== 0) this.#hello.handleAnswer()
     const saysHello = (flags & Flag.hello) !== 0
     const place = this.#window.placeOf(seq)
-    const isFresh = saysHello && !this.#hello.isOfPresent(seq, nowMs)
-    if (!isFresh && place === Place.old) {
+    if (!saysHello && place === Place.old) {
       this.counters.before++
       return Verdict.drop
     }
     const saidHello = this.#hello.peerSaidHello
-    const isRestart = this.#hello.handleMessage(seq, flags, nowMs)
+    const isRestart = this.#hello.handleMessage(seq, flags)
     if (isRestart) this.#handleRestart()
     // Upstream's formula: two more than are missing. Scripts compare it.
     if (!saysHello && place === Place.gap) {

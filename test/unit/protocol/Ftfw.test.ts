@@ -136,41 +136,6 @@ describe("a peer that starts again", () => {
     assert.strictEqual(machine.txLength, 0)
   })
 
-  it("is not taken for another start when its first messages come in another order", () => {
-    const machine = greeted()
-    machine.tell(flow, 1, Change.created)
-    say(machine)
-    hear(machine, 900, 0, Flag.hello)
-    hear(machine, 930, 0, Flag.hello)
-    hear(machine, 931)
-    const said = say(machine)
-    // Overtaken: the state is older than what is there, and comes again.
-    assert.strictEqual(hear(machine, 915, 0, Flag.hello), Verdict.drop)
-    assert.strictEqual(machine.counters.before, 1)
-    assert.strictEqual(hear(machine, 932), Verdict.apply)
-    assert.deepStrictEqual(say(machine), [])
-    assert.deepStrictEqual(said, [
-      "1002 helloBack created 0/1",
-      "1003 ack 900-900",
-      "1004 nack 901-929"
-    ])
-    assert.deepStrictEqual(machine.pollNotice(), { _tag: "PeerRestarted", requeued: 1 })
-    assert.isUndefined(machine.pollNotice())
-  })
-
-  it("is taken for another start where the seconds of its clock would be", () => {
-    const machine = start()
-    const hearAt = (nowMs: number, seq: number) =>
-      machine.handleMessage({ type: 0, flags: Flag.hello, seq, ackFrom: 0, ackTo: 0 }, nowMs)
-    hearAt(0, 900)
-    for (let seq = 901; seq < 960; seq++) hear(machine, seq)
-    assert.strictEqual(hearAt(2_500, 902), Verdict.apply)
-    assert.strictEqual(machine.counters.before, 0)
-    // Nothing is late any more after some seconds.
-    for (let seq = 903; seq < 990; seq++) hear(machine, seq)
-    assert.strictEqual(hearAt(9_000, 940), Verdict.apply)
-  })
-
   it("gets no acknowledgement of what it lost between two greetings, but a report", () => {
     const machine = start()
     hear(machine, 50, 0, Flag.hello)
