@@ -114,10 +114,13 @@ export class KernelWatch {
     )
   }
 
-  /** The internal cache has a new word on the flow; `fromDump`: the kernel's very last. */
-  touched(key: string, fromDump: boolean): void {
-    this.#excuses.delete(key)
-    if (!fromDump) return
+  /**
+   * The internal cache has a new word on the flow. An update of a flow that it does not know is not
+   * the whole of it: the kernel says what changed.
+   */
+  touched(key: string, what: "whole" | "change" | "dump"): void {
+    if (what !== "change") this.#excuses.delete(key)
+    if (what !== "dump") return
     const counts = this.#counts.get(key)
     if (counts !== undefined) counts.pending = 0
   }

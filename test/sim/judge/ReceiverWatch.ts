@@ -68,6 +68,10 @@ export class ReceiverWatch {
   #lost = 0
   #before = 0
   #gaps: Array<Gap> = []
+  /** The newest message accepted. */
+  #newest: Message | undefined
+  /** What was built before may be applied late: see `#noteMisled`. */
+  #misledMoment = 0
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts
@@ -200,6 +204,7 @@ export class ReceiverWatch {
           court.violate("S7", `${life.machine} took its own message ${header.seq} for its peer's`)
         }
         inbound.acceptedBy = life.id
+        this.#noteMisled(header, inbound)
         life.heard(inbound.life)
       }
     }
@@ -308,13 +313,32 @@ export class ReceiverWatch {
     this.#hold(current, key, slot, isFull, view)
   }
 
+  /**
+   * A message that says HELLO and was overtaken looks like another start of the peer, whose numbers
+   * begin there: what is older than the newest, and newer than that one, is then in sequence again.
+   * The protocol promises nothing.
+   */
+  #noteMisled({ flags }: Inbound, inbound: Message): void {
+    const newest = this.#newest
+    if (newest === undefined || inbound.life !== newest.life || inbound.moment > newest.moment) {
+      this.#newest = inbound
+      return
+    }
+    if ((flags & Flag.hello) === 0) return
+    const { court, incoming, life } = this.#parts
+    this.#misledMoment = court.nextMoment()
+    incoming.losses++
+    court.mark("late hello taken for a start")
+    court.declare(life.machine, "took a late hello of its peer for another start")
+  }
+
   #checkOrder({ flags, life: from, moment, seq }: Message, key: string): void {
     const { court, incoming, life } = this.#parts
     const told = incoming.of(key)
     if (moment >= told.appliedMoment) return
     // A message that says HELLO skips the sequence check, and a number of the peer's previous life
     // cannot be told from one of the present one: the protocol promises nothing.
-    if ((flags & Flag.hello) !== 0) return
+    if ((flags & Flag.hello) !== 0 || moment < this.#misledMoment) return
     if (from < told.appliedLife) {
       court.mark("message of an earlier life applied")
       incoming.losses++
