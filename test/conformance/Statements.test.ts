@@ -3,10 +3,19 @@ import { assert, describe, it } from "@effect/vitest"
 import { fakeArm, outcomeOf } from "./Arms.ts"
 import { probes } from "./Probes.ts"
 import { statements } from "./Statements.ts"
+import { unanswerable } from "./Unanswerable.ts"
 
 describe("the simulated kernel conforms", () => {
   it("and no two statements have the same name", () => {
     assert.strictEqual(new Set(statements.map(({ name }) => name)).size, statements.length)
+  })
+
+  it("and what cannot be stated is said with its reason", () => {
+    const names = new Set(statements.map(({ name }) => name))
+    for (const [name, reason] of Object.entries(unanswerable)) {
+      assert.isFalse(names.has(name), name)
+      assert.isNotEmpty(reason)
+    }
   })
 
   it("and every recorded probe is a statement", () => {

@@ -232,7 +232,7 @@ export class FlowRequests {
     const { seq } = request
     let at = 0
     startDump(socket, seq, () => {
-      while (!alsoGone && at < flows.length && flows[at]!.isGone) at++
+      if (!alsoGone) { while (at < flows.length && flows[at]!.isGone) at++ }
       const flow = flows[at++]
       if (flow === undefined) return undefined
       const attributes = entryAttributes(flow, this.#state.nowMs, false)

@@ -194,7 +194,7 @@ export class KernelState {
 
   /** What this flow's helper expects is expected no more. */
   forgetAllOf(master: KernelFlow): void {
-    for (const one of [...this.expectations.of(master)].reverse()) this.forget(one)
+    for (const one of [...this.expectations.of(master)].toReversed()) this.forget(one)
   }
 
   #tellOf(
