@@ -96,6 +96,15 @@ describe("a connection is replicated", () => {
     }
   })
 
+  it("not with a port that upstream lets the kernel choose", () => {
+    const { connection, flow } = opened("udp")
+    const upstream = { kind: "reference", windowTracking: false } as const
+    const { snatPort: _, ...kept } = toldOf("udp", flow)
+    const isKept = flow.original.a === inverted(flow.reply).a
+    assert.strictEqual(replicatedIn([kept], ours)(connection), isKept)
+    assert.isFalse(replicatedIn([kept], upstream)(connection))
+  })
+
   it("not UDP-Lite, whose ports do not travel", () => {
     const { connection, flow } = opened("udplite")
     assert.isFalse(replicatedIn([toldOf("udplite", flow)], ours)(connection))

@@ -19,11 +19,15 @@ export interface Committer {
 
 /**
  * Upstream commits TCP entries with their window scales but without the flags that make them count,
- * and SCTP entries with a damaged tag. Source: specification, "The synchronisation engines",
- * sections 14 and 22 (1).
+ * SCTP entries with a damaged tag, and translated sources that kept their port with any port.
+ * Source: specification, "The synchronisation engines", sections 14 and 22 (1).
  */
-const isSpoiledBy = ({ kind, windowTracking }: Committer, l4: number): boolean =>
-  kind === "reference" && ((l4 === 6 && windowTracking) || (l4 === 132 && !windowTracking))
+const isSpoiledBy = ({ kind, windowTracking }: Committer, told: ReferenceFlow): boolean => {
+  if (kind !== "reference") return false
+  const { protocol, snatAddress, snatPort } = told
+  if (snatAddress !== undefined && snatPort === undefined) return true
+  return (protocol === 6 && windowTracking) || (protocol === 132 && !windowTracking)
+}
 
 /**
  * `flows`: the external cache of the machine that becomes primary, as the wire told it;
@@ -43,7 +47,7 @@ export const replicatedIn = (
     const flow = known.get(keyOf(original, zone))
     if (flow === undefined || reply === undefined) return false
     if (((flow.status ?? 0) & StatusBit.seenReply) === 0) return false
-    if (isSpoiledBy(committer, l4)) return false
+    if (isSpoiledBy(committer, flow)) return false
     if (l4 === 6 && flow.tcpState !== tcpEstablished) return false
     if (l4 === 6 && committer.windowTracking && !hasScales(flow)) return false
     if (l4 === 132) {
