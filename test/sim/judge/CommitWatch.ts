@@ -19,6 +19,9 @@ const fallbackSeconds = 60
 /** The kernel clamps what is longer. */
 const timeoutMaxSeconds = 8_589_934
 
+/** What cancels a scheduled purge. */
+const purgeEnds = ["committing all", "flushing caches", "flushing internal cache"]
+
 interface Put {
   readonly seconds: number
   readonly atMs: number
@@ -40,6 +43,7 @@ export class CommitWatch implements OwnDoing {
   #failed = 0
   /** Requests that the daemon said it skips. */
   #skipped = 0
+  #isPurgeScheduled = false
   /** What our own requests made of a flow during this commit. */
   readonly #put = new Map<string, Put>()
 
@@ -54,10 +58,12 @@ export class CommitWatch implements OwnDoing {
   /** The daemon is gone: nobody commits. */
   ended(): void {
     this.#isRunning = false
+    this.#isPurgeScheduled = false
     this.#skipped = 0
   }
 
   logged(text: string): void {
+    this.#notePurge(text)
     if (text.startsWith("committing all external caches")) this.#began()
     else if (text.startsWith("commit already in progress")) this.#skip()
     else if (text.startsWith("commit has taken")) this.#done(true)
@@ -68,6 +74,19 @@ export class CommitWatch implements OwnDoing {
         this.#failed = Number(refused[1])
         this.#parts.court.mark("commit with refusals")
       }
+    }
+  }
+
+  /** Q4: whoever commits is primary now, and a purge would take its connections away. */
+  #notePurge(text: string): void {
+    if (text.startsWith("flushing conntrack table in ")) this.#isPurgeScheduled = true
+    else if (purgeEnds.some((begin) => text.startsWith(begin))) this.#isPurgeScheduled = false
+    else if (text.startsWith("flushing kernel conntrack table (scheduled)")) {
+      if (!this.#isPurgeScheduled) {
+        const { court, machine } = this.#parts
+        court.violate("Q4", `${machine} purged its kernel's table after the purge was cancelled`)
+      }
+      this.#isPurgeScheduled = false
     }
   }
 

@@ -120,6 +120,17 @@ describe("Q4 connections survive", () => {
     expect(judge.verdict?.facts[0]?.[1]).toEqual(["tcp 1: lost"])
   })
 
+  it("sees a purge that a commit had cancelled", () => {
+    const { judge, log } = setUp()
+    log("flushing conntrack table in 60 secs")
+    log("flushing kernel conntrack table (scheduled)")
+    log("flushing conntrack table in 60 secs")
+    expect(judge.verdict).toBeUndefined()
+    log(begun)
+    log("flushing kernel conntrack table (scheduled)")
+    expect(judge.verdict?.invariant).toBe("Q4")
+  })
+
   it("is content when all that must live live", () => {
     const { judge } = setUp()
     judge.judgeSurvivors(5, [])
