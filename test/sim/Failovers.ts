@@ -4,6 +4,7 @@
  */
 import type { Cluster, Pair } from "./Cluster.ts"
 import type { Judge } from "./Judge.ts"
+import { isSameTuple } from "./KernelFlow.ts"
 import type { Answer, Ending, Machine, Witness } from "./Machine.ts"
 import type { ScriptRun, ScriptStep } from "./Operator.ts"
 import { configurationFor } from "./Plan.ts"
@@ -37,6 +38,15 @@ interface Pending {
 
 const nameOf = ({ family, kind, original: { a, b, dst, src } }: TrafficConnection): string =>
   `${kind} over IPv${family} ${src} ${a} to ${dst} ${b}`
+
+/**
+ * The machine's kernel has the translated port for somebody else: a connection that its peer never
+ * heard of, because a daemon was down, or the two had lost each other.
+ */
+const isTaken = ({ original, reply, zone }: TrafficConnection, { kernel }: Machine): boolean => {
+  const holder = reply === undefined ? undefined : kernel.find(reply, zone)
+  return holder !== undefined && !isSameTuple(holder.original, original)
+}
 
 export class Failovers implements Witness {
   readonly takeovers: Array<Takeover> = []
