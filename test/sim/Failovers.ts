@@ -75,15 +75,17 @@ export class Failovers implements Witness {
       kind: machine.kind,
       windowTracking: this.#windowTracking
     })
+    const isOwed = (connection: TrafficConnection) =>
+      isReplicated(connection) && !isTaken(connection, machine)
     this.#pending.set(pair, {
       machine,
       kernel: machine.kernel,
       pair,
       snapshot: orphans === undefined
-        ? pair.traffic.snapshotReplicated(isReplicated)
+        ? pair.traffic.snapshotReplicated(isOwed)
         : {
           ...orphans,
-          remembered: orphans.remembered.filter(({ connection }) => isReplicated(connection))
+          remembered: orphans.remembered.filter(({ connection }) => isOwed(connection))
         },
       refused: 0
     })
