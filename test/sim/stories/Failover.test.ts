@@ -21,8 +21,9 @@ const primaryDies: Plan = calmPlan({
   steps: [
     connectionsOpen(1_500, 60, 1_000),
     // Clients still arrive when the power fails, and when the backup takes over.
-    connectionsOpen(2_500, 60, 3_000, { translated: "source" }),
+    connectionsOpen(2_500, 60, 3_000, { translated: "both" }),
     { _tag: "CloseFlows", atMs: 3_500, count: 10 },
+    { _tag: "UpdateFlows", atMs: 4_000, count: 30, change: "mark", overMs: 1_000 },
     { _tag: "PowerLoss", atMs: 5_000, node: "A", backAfterMs: 3_000 },
     { _tag: "Failover", atMs: 5_400, to: "B" }
   ],
@@ -84,6 +85,7 @@ const failBack: Plan = calmPlan({
     { _tag: "Failover", atMs: 3_000, to: "B" },
     connectionsOpen(4_000, 40, 1_000),
     { _tag: "CloseFlows", atMs: 5_500, count: 15 },
+    { _tag: "ExpireFlows", atMs: 6_000, count: 10 },
     { _tag: "Failover", atMs: 7_000, to: "A" }
   ],
   faultsStopAtMs: 10_000
@@ -100,10 +102,10 @@ test("fail-back: connections come home, those that began abroad as well", () => 
   expect(story.happenings("A", /^flushing kernel conntrack table/)).toHaveLength(1)
 
   const leaving = story.at("leaving")
-  expect(leaving).toMatchObject({ primaries: ["B"], established: 85, replicated: 85 })
-  expect(story.at("homeAgain")).toMatchObject({ primaries: ["A"], survived: 85, died: [] })
-  // Closed connections are told as such: TIME_WAIT is committed, too.
-  expect(story.happenings("A", /^Committed 100 new entries/)).toHaveLength(1)
+  expect(leaving).toMatchObject({ primaries: ["B"], established: 75, replicated: 75 })
+  expect(story.at("homeAgain")).toMatchObject({ primaries: ["A"], survived: 75, died: [] })
+  // The closed ones are in TIME_WAIT, which is committed like any state; the expired ones are gone.
+  expect(story.happenings("A", /^Committed 90 new entries/)).toHaveLength(1)
 })
 
 test("… but the way home needs a commit of its own", () => {
@@ -112,7 +114,7 @@ test("… but the way home needs a commit of its own", () => {
     deaf: [["A", "-c"]]
   })
   expect(story.at("abroad").survived).toBe(60)
-  expect(story.verdict).toMatch(/^Q4 connections survive: 85 of 85 connections did not survive/)
+  expect(story.verdict).toMatch(/^Q4 connections survive: 75 of 75 connections did not survive/)
 })
 
 // --------------------------------------------------------------------------- both die and return
@@ -185,9 +187,17 @@ test("split brain heals: what the winner has lives on, on both", () => {
   const healed = story.at("healed")
   expect(healed).toMatchObject({ primaries: ["B"], survived: 60 + 30, replicated: 60 + 30 })
   expect(healed.died).toHaveLength(20)
+  expect(healed.stale).toBe(0)
   expect(story.happenings("A", /^flushing kernel conntrack table/)).toHaveLength(1)
 
-  expect(story.at("failedBack")).toMatchObject({ primaries: ["A"], survived: 60 + 30, died: [] })
+  // What A told of those is with B still. A emptied its kernel without a word, as backups do, since
+  // else B would forget everything; so entries of dead connections wait there for a commit.
+  expect(story.at("failedBack")).toMatchObject({
+    primaries: ["A"],
+    survived: 60 + 30,
+    died: [],
+    stale: 20
+  })
 })
 
 test("… and as long as it does not, neither side knows what the other one has", () => {
@@ -203,7 +213,11 @@ const overrun = (repair: "2" | "off"): Plan =>
   calmPlan({
     configuration: configurationWith({
       ftfw: ["PurgeTimeout 2"],
-      general: [`NetlinkOverrunResync ${repair}`]
+      general: [
+        `NetlinkOverrunResync ${repair}`,
+        "NetlinkBufferSize 65536",
+        "NetlinkBufferSizeMaxGrowth 131072"
+      ]
     }),
     steps: [
       connectionsOpen(1_500, 60, 1_000),
@@ -225,7 +239,9 @@ test("overrun on the new primary in the middle of a failover: the kernel is read
   const during = story.at("during")
   expect(during).toMatchObject({ primaries: ["B"], survived: 60, established: 120 })
   expect(during.replicated).toBeLessThan(120)
-  expect(story.happenings("B", /We are likely to be losing events/)).toHaveLength(1)
+  expect(story.happenings("B", /^netlink event socket buffer size has been doubled/)).toHaveLength(
+    1
+  )
 
   expect(story.at("repaired")).toMatchObject({ established: 120, replicated: 120 })
   expect(story.at("failedBack")).toMatchObject({ primaries: ["A"], survived: 120, died: [] })

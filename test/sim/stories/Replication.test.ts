@@ -58,6 +58,7 @@ const overflow = (resendQueueSize: number): Plan =>
       connectionsOpen(1_500, 60, 1_000),
       { _tag: "LinkDown", atMs: 4_000, link: 0, forMs: 2_000 },
       connectionsOpen(4_200, 100, 1_500),
+      { _tag: "ExpireFlows", atMs: 5_000, count: 20 },
       // What the warning in the log recommends.
       { _tag: "Command", atMs: 8_000, node: "B", option: "-n" }
     ],
@@ -69,28 +70,37 @@ test("resend queue overflow: the loss is confessed, and a resync repairs it", ()
   const story = tell(overflow(32), { looks: lookAtOverflow })
   expect(story.verdict).toBeUndefined()
   expect(story.at("before")).toMatchObject({ established: 60, replicated: 60 })
-  expect(story.at("down")).toMatchObject({ established: 160, replicated: 60 })
+  const down = story.at("down")
+  expect(down).toMatchObject({ established: 140, died: [] })
+  expect(down.replicated).toBe(60 - down.ended)
+  expect(down.stale).toBe(down.ended)
 
   // As many as the queue could keep arrive by themselves. The others are in the log.
   const { replicated } = story.at("up")
-  expect(replicated).toBeGreaterThan(60)
-  expect(replicated).toBeLessThanOrEqual(60 + 32)
+  expect(replicated).toBeGreaterThan(down.replicated)
+  expect(replicated).toBeLessThanOrEqual(down.replicated + 32)
   let confessed = 0
   for (const text of story.happenings("A", /^the resend queue is full/)) {
     confessed += Number(/: (\d+) unacknowledged states were given up/.exec(text)?.[1])
   }
-  expect(confessed).toBeGreaterThanOrEqual(160 - replicated)
-  expect(confessed).toBeLessThanOrEqual(100)
+  expect(confessed).toBeGreaterThanOrEqual(140 - replicated)
+  expect(confessed).toBeLessThanOrEqual(100 + 20)
   expect(story.marks("resend queue overflow")).toBeGreaterThan(0)
 
-  expect(story.at("resynced")).toMatchObject({ established: 160, replicated: 160 })
+  // Everything that lives is told again. What ended unheard stays: a resync has no word for it.
+  expect(story.at("resynced")).toMatchObject({
+    established: 140,
+    replicated: 140,
+    stale: down.stale
+  })
 })
 
 test("… which a queue with enough room does not need", () => {
   const story = tell(overflow(1_024), { looks: lookAtOverflow })
   expect(story.verdict).toBeUndefined()
-  expect(story.at("down").replicated).toBe(60)
-  expect(story.at("up").replicated).toBe(160)
+  expect(story.at("down").replicated).toBeLessThan(60)
+  expect(story.at("down").stale).toBeGreaterThan(0)
+  expect(story.at("up")).toMatchObject({ established: 140, replicated: 140, stale: 0 })
   expect(story.marks("resend queue overflow")).toBe(0)
 })
 

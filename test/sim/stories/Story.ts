@@ -31,6 +31,8 @@ export interface Look {
   readonly established: number
   /** Those of them that the other machine's daemon has, established, in its external cache. */
   readonly replicated: number
+  /** Entries there, established, of flows that no kernel with the address has (any more). */
+  readonly stale: number
   /** Of those that were established at the look before: how many can still talk. */
   readonly survived: number
   /** …and those that cannot, why: names and reasons. */
@@ -144,6 +146,9 @@ class Observer implements Witness {
       those.map(({ connection, reason }) => `${connection.name}: ${reason}`)
     const primaries = operator.holdersOf(names[0])
     const known = new Set(primaries.flatMap(({ peerName }) => this.#knownTo(peerName)))
+    const tracked = new Set(
+      primaries.flatMap(({ kernel }) => kernel.flows.map((flow) => keyOfKernelFlow(flow)))
+    )
     const replicated = new Set<TrafficConnection>()
     const snapshot = traffic.snapshotReplicated((connection) => {
       const flow = traffic.flow(connection)
@@ -155,6 +160,7 @@ class Observer implements Witness {
       primaries: primaries.map(({ name }) => name),
       established: snapshot.remembered.length,
       replicated: replicated.size,
+      stale: [...known].filter((key) => !tracked.has(key)).length,
       survived: fates?.survivors ?? 0,
       died: lines(dead),
       diedThoughReplicated: lines(
