@@ -19,13 +19,16 @@ export interface Committer {
 
 /**
  * Upstream commits TCP entries with their window scales but without the flags that make them count,
- * SCTP entries with a damaged tag, and translated sources that kept their port with any port.
+ * SCTP entries with a damaged tag, translated sources that kept their port with any port, and no
+ * translated ports but those of TCP and UDP.
  * Source: specification, "The synchronisation engines", sections 14 and 22 (1).
  */
 const isSpoiledBy = ({ kind, windowTracking }: Committer, told: ReferenceFlow): boolean => {
   if (kind !== "reference") return false
-  const { protocol, snatAddress, snatPort } = told
+  const { dnatAddress, protocol, snatAddress, snatPort } = told
   if (snatAddress !== undefined && snatPort === undefined) return true
+  const isTranslated = snatAddress !== undefined || dnatAddress !== undefined
+  if (isTranslated && protocol !== 6 && protocol !== 17) return true
   return (protocol === 6 && windowTracking) || (protocol === 132 && !windowTracking)
 }
 
