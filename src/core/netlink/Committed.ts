@@ -22,17 +22,16 @@ import { Protocol } from "../model/Protocol.ts"
 import { Status } from "../model/Status.ts"
 import { TcpFlag } from "./CtnetlinkAttributes.ts"
 import type { RequestOptions } from "./CtnetlinkEncode.ts"
+import { createdStatus, isMasterUsable } from "./CtnetlinkEncode.ts"
+import { hasPorts, isIcmp, mirroredPorts, Translation, translationOf } from "./CtnetlinkNat.ts"
 import {
   areScalesKnown,
-  createdStatus,
-  isMasterUsable,
   scaleOriginalOf,
   scaleReplyOf,
   sctpStateSent,
   tcpFlagsSent,
   tcpStateSent
-} from "./CtnetlinkEncode.ts"
-import { hasPorts, isIcmp, mirroredPorts, Translation, translationOf } from "./CtnetlinkNat.ts"
+} from "./CtnetlinkProtoInfo.ts"
 
 const learnedBits = Has.snatIpv4 | Has.snatIpv6 | Has.dnatIpv4 | Has.dnatIpv6 | Has.snatPort |
   Has.dnatPort

@@ -5,9 +5,8 @@
  * its end, or -1 when fewer than `requestBytesMax` bytes are left. `seq` names the request in the
  * kernel's answer.
  *
- * What cannot be restored must not break the rest: a state or window scale that the kernel would
- * refuse is sent as one that it takes, and groups of attributes that it wants complete are left out
- * when they are not.
+ * What cannot be restored must not break the rest: groups of attributes that the kernel wants
+ * complete are left out when they are not.
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 2, 4 and 5;
  * "The synchronisation engines", sections 14.2 and 17.
@@ -17,21 +16,9 @@ import type { FlowView } from "../model/FlowView.ts"
 import { has, hasRare, l3Of, l4Of, presentOf, presentRareOf } from "../model/FlowView.ts"
 import { Protocol } from "../model/Protocol.ts"
 import { Status } from "../model/Status.ts"
-import {
-  Cta,
-  Dccp,
-  Help,
-  Ip,
-  Nat,
-  NatProto,
-  Proto,
-  ProtoInfo,
-  Sctp,
-  Tcp,
-  TcpFlag,
-  Tuple
-} from "./CtnetlinkAttributes.ts"
+import { Cta, Help, Ip, Nat, NatProto, Proto, Tuple } from "./CtnetlinkAttributes.ts"
 import { hasPorts, isIcmp, mirroredPorts, Translation, translationOf } from "./CtnetlinkNat.ts"
+import { putProtoInfo } from "./CtnetlinkProtoInfo.ts"
 import { closeNest, putByte, putHalf, putWord, putWords } from "./Nlattr.ts"
 import { beginMessage, CtType, finishMessage, Flag } from "./Nlmsg.ts"
 
@@ -61,13 +48,6 @@ export const requestOptions = (): RequestOptions => ({
   withoutKeptPort: false,
   ack: false
 })
-
-/** Largest values the kernel takes. Older kernels clamp the scale and do not check the state. */
-const tcpStateMax = 9
-const sctpStateMax = 8
-const sctpEstablished = 4
-const sctpHeartbeatAcked = 9
-const windowScaleMax = 14
 
 /**
  * Creates the flow, or fails with EEXIST. `view` is a peer's entry or one of the kernel; see
@@ -240,43 +220,6 @@ export const isMasterUsable = (view: FlowView): boolean => {
   return hasRare(view, wanted)
 }
 
-/** Both window scales are known: only then does the kernel store them. */
-export const areScalesKnown = (view: FlowView): boolean =>
-  has(view, Has.windowScaleOriginal | Has.windowScaleReply)
-
-export const scaleOriginalOf = (view: FlowView): number =>
-  Math.min((view.base[view.baseWord + Base.zone]! >>> 16) & 0xff, windowScaleMax)
-
-export const scaleReplyOf = (view: FlowView): number =>
-  Math.min(view.base[view.baseWord + Base.zone]! >>> 24, windowScaleMax)
-
-/** A state that the kernel does not have is sent as NONE: traffic then decides. */
-export const tcpStateSent = (view: FlowView): number => {
-  const state = (view.base[view.baseWord + Base.protocols]! >>> 16) & 0xff
-  return state > tcpStateMax ? 0 : state
-}
-
-/** TCP flags of both directions, which are also their mask. */
-export const tcpFlagsSent = (view: FlowView, windowTracking: boolean): number => {
-  let flags = windowTracking ? 0 : TcpFlag.sackPerm | TcpFlag.beLiberal
-  if (areScalesKnown(view)) flags |= TcpFlag.windowScale | TcpFlag.sackPerm
-  const state = has(view, Has.state) ? tcpStateSent(view) : 0
-  // TIME_WAIT, CLOSE: a new SYN shall replace the entry.
-  if (state === 7 || state === 8) flags |= TcpFlag.closeInit
-  return flags
-}
-
-/**
- * The state of a SCTP flow as the kernel takes it, or -1 when the information is not complete or
- * not a state. What older kernels call HEARTBEAT_ACKED is ESTABLISHED in newer ones.
- */
-export const sctpStateSent = (view: FlowView): number => {
-  if (!has(view, Has.state | Has.sctpTagOriginal | Has.sctpTagReply)) return -1
-  const state = (view.base[view.baseWord + Base.protocols]! >>> 16) & 0xff
-  if (state === sctpHeartbeatAcked) return sctpEstablished
-  return state <= sctpStateMax ? state : -1
-}
-
 const fits = (words: Int32Array, at: number): boolean => at + requestBytesMax <= words.length * 4
 
 const putZone = (words: Int32Array, to: number, view: FlowView): number =>
@@ -390,73 +333,6 @@ const putMaster = (words: Int32Array, to: number, view: FlowView): number => {
   const l4 = (rare[rareWord + Rare.misc]! >>> 16) & 0xff
   to = putProto(words, to, l4, rare[rareWord + Rare.masterPorts]!)
   return closeNest(words, nest, Cta.tupleMaster, to)
-}
-
-const putProtoInfo = (
-  words: Int32Array,
-  to: number,
-  view: FlowView,
-  windowTracking: boolean
-): number => {
-  switch (l4Of(view)) {
-    case Protocol.tcp:
-      return putTcp(words, to, view, windowTracking)
-    case Protocol.sctp:
-      return sctpStateSent(view) < 0 ? to : putSctp(words, to, view)
-    case Protocol.dccp:
-      return has(view, Has.state | Has.dccpRole) ? putDccp(words, to, view) : to
-    default:
-      return to
-  }
-}
-
-const putTcp = (
-  words: Int32Array,
-  to: number,
-  view: FlowView,
-  windowTracking: boolean
-): number => {
-  const flags = tcpFlagsSent(view, windowTracking)
-  const hasState = has(view, Has.state)
-  if (!hasState && flags === 0) return to
-  const outer = to
-  const inner = to + 1
-  to = inner + 1
-  if (hasState) to = putByte(words, to, Tcp.state, tcpStateSent(view))
-  if (areScalesKnown(view)) {
-    to = putByte(words, to, Tcp.windowScaleOriginal, scaleOriginalOf(view))
-    to = putByte(words, to, Tcp.windowScaleReply, scaleReplyOf(view))
-  }
-  if (flags !== 0) {
-    to = putHalf(words, to, Tcp.flagsOriginal, flags | (flags << 8))
-    to = putHalf(words, to, Tcp.flagsReply, flags | (flags << 8))
-  }
-  closeNest(words, inner, ProtoInfo.tcp, to)
-  return closeNest(words, outer, Cta.protoInfo, to)
-}
-
-const putSctp = (words: Int32Array, to: number, view: FlowView): number => {
-  const { base, baseWord } = view
-  const outer = to
-  const inner = to + 1
-  to = putByte(words, inner + 1, Sctp.state, sctpStateSent(view))
-  to = putWord(words, to, Sctp.tagOriginal, base[baseWord + Base.sctpTagOriginal]!)
-  to = putWord(words, to, Sctp.tagReply, base[baseWord + Base.sctpTagReply]!)
-  closeNest(words, inner, ProtoInfo.sctp, to)
-  return closeNest(words, outer, Cta.protoInfo, to)
-}
-
-const putDccp = (words: Int32Array, to: number, view: FlowView): number => {
-  const { base, baseWord } = view
-  const outer = to
-  const inner = to + 1
-  to = putByte(words, inner + 1, Dccp.state, base[baseWord + Base.protocols]! >>> 16)
-  to = putByte(words, to, Dccp.role, base[baseWord + Base.protocols]! >>> 24)
-  if (hasRare(view, HasRare.dccpHandshakeSeq)) {
-    to = putWords(words, to, Dccp.handshakeSeq, view.detail, Detail.dccpHandshakeSeq, 2)
-  }
-  closeNest(words, inner, ProtoInfo.dccp, to)
-  return closeNest(words, outer, Cta.protoInfo, to)
 }
 
 /**

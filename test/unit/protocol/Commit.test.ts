@@ -147,7 +147,7 @@ describe("Commit", () => {
     assert.strictEqual(second.counts.flowsFailed, 1)
   })
 
-  it("lets the kernel choose a port only when the one that is kept is taken by another flow", () => {
+  it("lets the kernel choose a port only when another flow has the one that is kept", () => {
     const rows = [{ hasNat: true, keepsPort: true }]
     const own = ["create flow 0", "delete flow 0", "create flow 0"]
     let created = 0
@@ -171,7 +171,7 @@ describe("Commit", () => {
     assert.deepStrictEqual(never.failures, ["create flow 0 without port: 17"])
   })
 
-  it("lets the kernel choose ports when all flows that can have theirs do, before expectations", () => {
+  it("lets the kernel choose ports when all others have theirs, before expectations", () => {
     const rows = [{ hasNat: true, keepsPort: true }, {}, { isRelated: true }]
     const kernel = refusing({ "create flow 0": exists, "delete flow 0": noEntry })
     const ends = ["delete flow 0 without port", "create flow 0 without port"]
