@@ -92,7 +92,8 @@ describe("a connection is replicated", () => {
         const { connection, flow } = opened(kind)
         return !replicatedIn([{ ...toldOf(kind, flow), ...scales }], upstream)(connection)
       })
-      assert.deepStrictEqual(spoiled, [windowTracking ? "tcp" : "sctp"])
+      // Translated as these are, SCTP loses its ports in any case.
+      assert.deepStrictEqual(spoiled, windowTracking ? ["tcp", "sctp"] : ["sctp"])
     }
   })
 
