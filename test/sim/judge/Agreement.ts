@@ -97,11 +97,19 @@ export const miscounted = (life: Life): string | undefined => {
   return undefined
 }
 
-/** An internal cache against its kernel. */
+/** A kernel resync that is due later than this after an overrun is not waited for, in seconds. */
+const resyncWaitSeconds = 5
+
+/**
+ * An internal cache against its kernel. Lost events are an excuse only where nobody repairs an
+ * overrun, or not soon.
+ */
 export const againstKernel = (life: Life, kernel: KernelWatch): ReadonlyArray<Disagreement> => {
   const found: Array<Disagreement> = []
   if (kernel.kernel === undefined) return found
-  const { internal } = life.replica
+  const { internal, settings } = life.replica
+  const { netlinkOverrunResyncSeconds: delay = Infinity } = settings.general
+  const forLost = delay > resyncWaitSeconds
   const slots = liveSlots(life)
   const view = new FlowView()
   for (const flow of kernel.kernel.flows) {
@@ -109,7 +117,7 @@ export const againstKernel = (life: Life, kernel: KernelWatch): ReadonlyArray<Di
     if (key === undefined) continue
     const slot = slots.get(key)
     slots.delete(key)
-    if (!flow.hasEvents || kernel.isExcused(key)) continue
+    if (!flow.hasEvents || kernel.isExcused(key, forLost)) continue
     if (slot === undefined) {
       found.push({ where: `only in the kernel of ${life.machine}`, lines: [kernelLine(flow)] })
       continue
@@ -121,7 +129,7 @@ export const againstKernel = (life: Life, kernel: KernelWatch): ReadonlyArray<Di
     found.push({ where: `${life.machine} internal differs from its kernel`, lines })
   }
   for (const [key, slot] of slots) {
-    if (kernel.isExcused(key)) continue
+    if (kernel.isExcused(key, forLost)) continue
     const lines = [lineOfSlot(internal.table, slot)]
     found.push({ where: `only in ${life.machine} internal, not in its kernel`, lines })
   }

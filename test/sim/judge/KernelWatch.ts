@@ -129,8 +129,9 @@ export class KernelWatch {
     this.#excuses.set(key, why)
   }
 
-  isExcused(key: string): boolean {
-    return this.#excuses.has(key) || (this.#counts.get(key)?.pending ?? 0) > 0
+  /** `forLost`: that events of it were lost is an excuse, too. */
+  isExcused(key: string, forLost: boolean): boolean {
+    return this.#excuses.has(key) || (forLost && (this.#counts.get(key)?.pending ?? 0) > 0)
   }
 
   lineOf(key: string): string {
