@@ -147,7 +147,7 @@ export const layer = (
       yield* bufferTexts(settings, events.bufferBytes())
 
       const resync = overrunResync(replica, kernel, supervisor)
-      yield* supervisor.start("event", ingest(replica, events, resync))
+      yield* supervisor.start("event", ingest(replica, events, kernel, resync))
       yield* supervisor.start("sync", sync(replica))
       yield* supervisor.start("sync timer", syncTimer(replica))
       for (let i = 0; i < links.length; i++) {

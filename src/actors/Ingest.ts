@@ -5,19 +5,27 @@
  */
 import * as Effect from "effect/Effect"
 import { Origin } from "../core/cache/Origin.ts"
+import { Change } from "../core/model/Change.ts"
 import { Fault } from "../core/model/Fault.ts"
 import { flowChangeOf } from "../core/netlink/FlowChange.ts"
 import { NlmsgCursor } from "../core/netlink/Nlmsg.ts"
 import { Entity } from "../core/protocol/SyncProtocol.ts"
 import * as LogTexts from "../core/text/LogTexts.ts"
 import type { EventBatch, KernelEvents, KernelEventsLost } from "../layers/KernelEvents.ts"
+import type { KernelTable } from "../layers/KernelTable.ts"
 import { readFlow } from "./KernelMessage.ts"
+import { PartialFlows } from "./PartialFlows.ts"
 import { reopenedForEver } from "./Reopening.ts"
 import type { Replica } from "./Replica.ts"
 import { say } from "./Say.ts"
 
 /** Applies one batch of events; true when peers must hear of something. */
-const applyBatch = (replica: Replica, cursor: NlmsgCursor, batch: EventBatch): boolean => {
+const applyBatch = (
+  replica: Replica,
+  cursor: NlmsgCursor,
+  batch: EventBatch,
+  partial: PartialFlows
+): boolean => {
   const { dumps, internal, protocol, runtime, scratch } = replica
   const nowSeconds = replica.nowSeconds()
   let told = false
@@ -43,6 +51,7 @@ const applyBatch = (replica: Replica, cursor: NlmsgCursor, batch: EventBatch): b
       const slot = internal.apply(kind, scratch, Origin.other, nowSeconds)
       if (slot < 0) continue
       protocol.tell(Entity.flow, slot, internal.change)
+      if (kind === Change.updated && internal.change === Change.created) partial.note(slot)
       if (dumps.size > 0) noteSlot(dumps, slot)
       told = true
     }
@@ -57,15 +66,18 @@ const noteSlot = (dumps: Iterable<Set<number>>, slot: number): void => {
 
 /**
  * Reads events for ever. After an overrun the buffer grows, and the kernel's table is read again a
- * while later; a socket that fails is opened again and the table is read at once.
+ * while later; a socket that fails is opened again and the table is read at once. Of flows that
+ * updates began the whole is asked for before the next batch.
  */
 export const ingest = (
   replica: Replica,
   events: KernelEvents["Service"],
+  kernel: KernelTable["Service"],
   resync: OverrunResync
 ): Effect.Effect<never> => {
   const { progress, runtime, work } = replica
   const cursor = new NlmsgCursor()
+  const partial = new PartialFlows(replica, kernel)
   // A turn lasts until events are waited for again, so also while a lost socket is not there.
   const pull = Effect.suspend(() => {
     progress.ingestSinceMs = 0
@@ -73,8 +85,17 @@ export const ingest = (
   })
   const turn = Effect.flatMap(pull, (batch) => {
     progress.ingestSinceMs = replica.nowMs()
-    if (applyBatch(replica, cursor, batch)) work.openUnsafe()
-    return batch.overrun ? overrun(replica, events, resync) : Effect.void
+    const told = applyBatch(replica, cursor, batch, partial)
+    const lost = batch.overrun ? overrun(replica, events, resync) : Effect.void
+    if (partial.isEmpty) {
+      if (told) work.openUnsafe()
+      return lost
+    }
+    // Peers hear of these flows when they are whole, and of the rest of the batch with them.
+    return lost.pipe(
+      Effect.andThen(partial.complete()),
+      Effect.andThen(Effect.sync(() => work.openUnsafe()))
+    )
   })
   return reopenedForEver({
     turn: Effect.tapError(turn, () =>
