@@ -216,7 +216,7 @@ const overrun = (repair: "2" | "off"): Plan =>
       general: [
         `NetlinkOverrunResync ${repair}`,
         "NetlinkBufferSize 65536",
-        "NetlinkBufferSizeMaxGrowth 131072"
+        "NetlinkBufferSizeMaxGrowth 8388608"
       ]
     }),
     steps: [
@@ -239,9 +239,8 @@ test("overrun on the new primary in the middle of a failover: the kernel is read
   const during = story.at("during")
   expect(during).toMatchObject({ primaries: ["B"], survived: 60, established: 120 })
   expect(during.replicated).toBeLessThan(120)
-  expect(story.happenings("B", /^netlink event socket buffer size has been doubled/)).toHaveLength(
-    1
-  )
+  // More room, and not the repair at once: that would read a kernel that is still busy.
+  expect(story.happenings("B", /^netlink event socket buffer .* doubled/)).not.toEqual([])
 
   expect(story.at("repaired")).toMatchObject({ established: 120, replicated: 120 })
   expect(story.at("failedBack")).toMatchObject({ primaries: ["A"], survived: 120, died: [] })
