@@ -9,8 +9,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { shares } from "../demo/Kinds.ts"
 import { loadRules, unknownPackets } from "../demo/Rules.ts"
+import type { Traffic } from "../demo/Stage.ts"
 import { buildTopology, pullCables, takeAddresses } from "../demo/Topology.ts"
-import { startTraffic, type Traffic, waitUntil } from "../demo/Traffic.ts"
+import { startTraffic } from "../demo/Traffic.ts"
+import { waitUntil } from "../demo/Waiting.ts"
 import { mayUse } from "../native/Machine.ts"
 import { eventually, ip, runIn } from "./Namespace.ts"
 import {
@@ -54,14 +56,28 @@ const established = (a: Binary, b: Binary, options: PairOptions) =>
     return { topology, nodes, traffic }
   })
 
-const knowsAll = (nodes: Pair, node: Node) =>
+const establishedLine = /^tcp .*ESTABLISHED .*\[ASSURED\]/gm
+const markedLine = /^tcp .*ESTABLISHED .*\[ASSURED\].* mark=7\b/gm
+
+/** Waits until a cache of the node has a line of this kind for every connection. */
+const knowsAll = (
+  nodes: Pair,
+  node: Node,
+  line = establishedLine,
+  dump: "-i" | "-e" = "-e"
+) =>
   eventually(
-    reportOf(nodes, () => `${node.name} knows all connections as established`),
+    reportOf(nodes, () => `${node.name} ${dump} knows all connections as established`),
     seconds,
-    Effect.map(
-      node.poll("-e"),
-      (text) => (text.match(/^tcp .*ESTABLISHED .*\[ASSURED\]/gm) ?? []).length >= connections
-    )
+    Effect.map(node.poll(dump), (text) => (text.match(line) ?? []).length >= connections)
+  )
+
+/** Every packet that passes marks its connection: the kernel's event then says no state. */
+const markConnections = (node: Node) =>
+  runIn(
+    node.namespace,
+    ["nft", "-f", "-"],
+    "table inet marking { chain marks { type filter hook forward priority 1; ct mark set 7; }; }"
   )
 
 /** The firewall of `dead` dies as by a power cut; the other one does what its script says. */
@@ -114,6 +130,25 @@ describe.skipIf(!isRoot)(`${connections} TCP connections under strict tracking`,
       testMaxMs
     )
   }
+
+  it.live(
+    "survive when the primary has heard of them by a change of their mark alone",
+    () =>
+      Effect.gen(function*() {
+        const { nodes, traffic } = yield* established("ours", "ours", { family: 4 })
+        yield* nodes.a.request("-f internal")
+        assert.strictEqual((yield* nodes.a.counts()).internal, 0)
+
+        yield* markConnections(nodes.a)
+        assert.strictEqual(yield* survivors(traffic, surviveMaxMs), connections)
+        yield* knowsAll(nodes, nodes.a, markedLine, "-i")
+        yield* knowsAll(nodes, nodes.b, markedLine, "-e")
+
+        yield* failOver(nodes.a, nodes.b, takeover)
+        assert.strictEqual(yield* survivors(traffic, surviveMaxMs), connections)
+      }),
+    testMaxMs
+  )
 
   it.live("do not survive without the commit", () =>
     Effect.gen(function*() {
