@@ -88,7 +88,7 @@ export class PartialFlows {
       while (cursor.next()) {
         if (flowChangeOf(cursor) < 0 || !readFlow(messages, cursor, scratch)) continue
         const slot = internal.table.find(scratch)
-        // A flush may have run since the flow was asked for.
+        // A flush or a resync may have run since the flow was asked for.
         if (slot < 0 || !internal.holds(slot) || internal.isDead(slot)) continue
         internal.refresh(scratch, nowSeconds)
         // As before: peers replace what they have, if they have heard of it at all.

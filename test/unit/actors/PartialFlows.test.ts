@@ -212,6 +212,21 @@ describe("while the kernel is asked for a flow", () => {
 })
 
 describe("the question for a flow", () => {
+  it.effect("is not asked when the flow has ended before it could be", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair()
+      openUnheard(a, 1, 2)
+      yield* pass(100)
+
+      a.node.kernel.mark(tcp(1), 5)
+      a.node.kernel.mark(tcp(2), 6)
+      a.node.kernel.close(tcp(1))
+      yield* pass(2_000)
+
+      assert.deepStrictEqual(a.node.kernel.requests, [`get ${keyOf(2)}`])
+      assert.deepStrictEqual(known(a, b), both([established, 6]))
+    }))
+
   it.effect("comes to nothing when the flow has ended, whose end is then reported", () =>
     Effect.gen(function*() {
       const { a, b } = yield* startPair()
