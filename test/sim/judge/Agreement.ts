@@ -11,6 +11,7 @@ import type { ReferenceFlow } from "../reference/ReferenceWire.ts"
 import type { KernelWatch } from "./KernelWatch.ts"
 import type { Ledger, Told } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
+import { liveSlots } from "./LiveSlots.ts"
 import type { SenderWatch } from "./SenderWatch.ts"
 import {
   asKept,
@@ -37,18 +38,6 @@ export interface Disagreement {
 /** Fresh each time, so that nothing can be left in it. */
 const lineOfSlot = (table: FlowTable, slot: number): string =>
   formatFlow(table.view(slot, new FlowView()), { timeout: true, wallSeconds: 0 })
-
-/** The flows that an internal cache has, alive, by key. */
-export const liveSlots = ({ replica: { internal } }: Life): Map<string, number> => {
-  const slots = new Map<string, number>()
-  const view = new FlowView()
-  for (let slot = 0; slot < internal.table.slotsHigh; slot++) {
-    if (!internal.holds(slot) || internal.isDead(slot)) continue
-    const key = keyOfView(internal.table.view(slot, view))
-    if (key !== undefined) slots.set(key, slot)
-  }
-  return slots
-}
 
 /** Slots of an internal cache that hold dead flows. */
 export const deadSlots = ({ replica: { internal } }: Life): number => {

@@ -357,6 +357,28 @@ describe("Q1 and Q2 caches agree", () => {
     expect(verdict?.invariant).toBe("Q2")
   })
 
+  it("sees a bulk send that leaves a flow out", () => {
+    const tamper = ({ replica: { internal } }: Scene): void => {
+      const holds = internal.holds.bind(internal)
+      internal.holds = (slot) => !(bulkRuns && slot === 2) && holds(slot)
+    }
+    let bulkRuns = false
+    const { verdict } = trial({
+      tamper: (scene) => {
+        tamper(scene)
+        const { bulk } = scene.replica
+        const step = bulk.step.bind(bulk)
+        bulk.step = (...parameters) => {
+          bulkRuns = true
+          const isDone = step(...parameters)
+          bulkRuns = false
+          return isDone
+        }
+      }
+    })
+    expect(verdict?.invariant).toBe("Q2")
+  })
+
   it("sees an internal cache that misses an event", () => {
     const tamper = onlyA(({ replica: { internal }, world }) => {
       const apply = internal.apply.bind(internal)

@@ -14,6 +14,7 @@ import type { Court } from "./Court.ts"
 import type { KernelWatch } from "./KernelWatch.ts"
 import type { Ledger, Message } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
+import { liveSlots } from "./LiveSlots.ts"
 import type { Waiting } from "./ResendMirror.ts"
 import { ResendMirror } from "./ResendMirror.ts"
 import { NoRoom } from "./Verdict.ts"
@@ -58,6 +59,8 @@ export class SenderWatch {
   /** The flow that an event changed, until it is told. */
   #untold: { readonly slot: number; readonly key: string | undefined } | undefined
   #isInBulk = false
+  /** When a bulk send was asked for last. */
+  #bulkMoment = 0
   /** Messages in the tx queue before the message that is handled now. */
   #txBefore = 0
 
@@ -204,12 +207,36 @@ export class SenderWatch {
       if (entity === Entity.flow) this.mirror.removeSlot(slot)
       forget(entity, slot)
     }
+    const start = bulk.start.bind(bulk)
+    bulk.start = (nowMs) => {
+      this.#bulkMoment = this.#parts.court.nextMoment()
+      start(nowMs)
+    }
     const step = bulk.step.bind(bulk)
     bulk.step = (...parameters) => {
       this.#isInBulk = true
+      const wasRunning = bulk.isRunning
       const isDone = step(...parameters)
       this.#isInBulk = false
+      if (wasRunning && !bulk.isRunning) this.#checkBulk()
       return isDone
+    }
+  }
+
+  /** Q2: a bulk send tells everything that was there all the time. */
+  #checkBulk(): void {
+    const { court, life, outgoing } = this.#parts
+    for (const key of liveSlots(life).keys()) {
+      const told = outgoing.find(key)
+      if (told === undefined || Math.max(told.toldMoment, told.doubtMoment) > this.#bulkMoment) {
+        continue
+      }
+      court.violate(
+        "Q2",
+        `${life.machine} left a flow out of a bulk send`,
+        () => [["the flow", [outgoing.lineOf(key)]], ["its history", told.historyLines]]
+      )
+      return
     }
   }
 
