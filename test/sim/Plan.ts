@@ -57,7 +57,9 @@ const OpenFlows = Schema.TaggedStruct("OpenFlows", {
   /** The first flow opens at `atMs`, the last so much later. 0: all in one instant, a burst. */
   overMs: time,
   /** They also get through their handshake, or are answered. */
-  established: Schema.Boolean
+  established: Schema.Boolean,
+  /** Absent: the default zone, 0. */
+  zone: Schema.optionalKey(integer(1, 65_535))
 })
 
 /** Both sides say goodbye. */
@@ -75,6 +77,9 @@ const UpdateFlows = Schema.TaggedStruct("UpdateFlows", {
 
 /** Their time is over: no packet was seen for long. */
 const ExpireFlows = Schema.TaggedStruct("ExpireFlows", traffic)
+
+/** Clients open again what ended last, with the same tuples. */
+const ReopenFlows = Schema.TaggedStruct("ReopenFlows", traffic)
 
 // -------------------------------------------------------------------------------------- kernel
 
@@ -155,7 +160,9 @@ const SequenceNear = Schema.TaggedStruct("SequenceNear", {
 const Command = Schema.TaggedStruct("Command", {
   ...at,
   node: Node,
-  option: Schema.Literals(clientOptions)
+  option: Schema.Literals(clientOptions),
+  /** Somebody else asks for this in the same instant. */
+  also: Schema.optionalKey(Schema.Literals(clientOptions))
 })
 
 /**
@@ -177,6 +184,7 @@ export const Step = Schema.Union([
   ResetFlows,
   UpdateFlows,
   ExpireFlows,
+  ReopenFlows,
   Overrun,
   Refuse,
   LinkDown,

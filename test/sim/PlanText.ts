@@ -22,12 +22,13 @@ const pairText = (pair: number | undefined): string =>
 export const stepText = (step: Step): StepText => {
   switch (step._tag) {
     case "OpenFlows": {
-      const { count, established, family, kind, overMs, pair, through, translated } = step
+      const { count, established, family, kind, overMs, pair, through, translated, zone } = step
       const properties = [
         ...(family === 6 ? ["IPv6"] : []),
         ...(translated === "none"
           ? []
           : [translated === "both" ? "translated both ways" : `${translated} translated`]),
+        ...(zone === undefined ? [] : [`zone ${zone}`]),
         ...(established ? [] : ["not answered"])
       ]
       const about = properties.length === 0 ? "" : `, ${properties.join(", ")}`
@@ -47,6 +48,8 @@ export const stepText = (step: Step): StepText => {
       return trafficText(step, "reset")
     case "ExpireFlows":
       return trafficText(step, "expire")
+    case "ReopenFlows":
+      return trafficText(step, "reopen")
     case "Overrun":
       return { machine: step.node, text: `kernel loses ${counted(step.eventsLost, "event")}` }
     case "Refuse":
@@ -91,8 +94,10 @@ export const stepText = (step: Step): StepText => {
         machine: step.node,
         text: `wall clock set to ${step.messagesBefore} s before sequence numbers wrap`
       }
-    case "Command":
-      return { machine: step.node, text: `conntrackd ${step.option}` }
+    case "Command": {
+      const also = step.also === undefined ? "" : `, and conntrackd ${step.also}`
+      return { machine: step.node, text: `conntrackd ${step.option}${also}` }
+    }
     case "Failover":
       return { machine: step.to, text: "becomes primary" }
     case "SplitBrain":

@@ -71,6 +71,7 @@ export class Steps {
       case "CloseFlows":
       case "ResetFlows":
       case "ExpireFlows":
+      case "ReopenFlows":
         this.#traffic(step)
         return
       case "LinkDown":
@@ -90,6 +91,7 @@ export class Steps {
         return
       case "Command":
         this.#cluster.machine(step.node).ask(step.option)
+        if (step.also !== undefined) this.#cluster.machine(step.node).ask(step.also)
         return
       case "Failover":
         operator.failover(step.to)
@@ -117,7 +119,9 @@ export class Steps {
   // -------------------------------------------------------------------------- traffic
 
   #traffic(
-    step: StepOf<"OpenFlows" | "UpdateFlows" | "CloseFlows" | "ResetFlows" | "ExpireFlows">
+    step: StepOf<
+      "OpenFlows" | "UpdateFlows" | "CloseFlows" | "ResetFlows" | "ExpireFlows" | "ReopenFlows"
+    >
   ): void {
     const pair = this.#cluster.pairs[step.pair ?? 0]!
     const { traffic } = pair
@@ -141,12 +145,16 @@ export class Steps {
       case "ExpireFlows":
         this.#did(undefined, `traffic: ${step.count} connections expire`)
         traffic.expire(step.count)
+        return
+      case "ReopenFlows":
+        this.#did(undefined, `traffic: ${step.count} connections are opened again`)
+        traffic.reopen(step.count)
     }
   }
 
   #open({ traffic }: Pair, step: StepOf<"OpenFlows">, count: number): void {
-    const { established, family, kind, through, translated } = step
-    const more = { established }
+    const { established, family, kind, through, translated, zone = 0 } = step
+    const more = { established, zone }
     if (through === undefined) traffic.open(count, kind, translated, family, more)
     else traffic.openAt(this.#cluster.machine(through), count, kind, translated, family, more)
   }

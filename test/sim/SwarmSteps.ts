@@ -34,6 +34,7 @@ export const stepsOf = (choices: Choices, situation: SwarmSituation): ReadonlyAr
   }
   if (!situation.isCalm) steps.push(...faultsOf(choices, situation))
   steps.push(...commandsOf(choices, situation))
+  if (!situation.isCalm) steps.push(...hasteOf(choices, situation))
   const sorted = steps.toSorted((a, b) => a.atMs - b.atMs)
   return sorted.filter((step) => step._tag !== "Failover" || !isOff(sorted, step.to, step.atMs))
 }
@@ -62,6 +63,9 @@ const failoversOf = (
   if (!isCalm && choices.isOn("split brain", 12)) causes.push("split brain")
   const dice = choices.stream(`failovers of pair ${pair}`)
   const count = choices.between(`number of failovers of pair ${pair}`, 1, 3)
+  const bounces = choices.isOn("the address bounces", 30)
+    ? choices.stream(`bounces of pair ${pair}`)
+    : undefined
   const beginMs = 4_000
   const slotMs = Math.floor((endMs - beginMs - 3_000) / count)
   let primary: MachineName = machineNames[machineNames.indexOf(firstPrimary) + 2 * pair]!
@@ -99,6 +103,14 @@ const failoversOf = (
         steps.push({ _tag: "Kill", atMs: atMs - detectionMs, node: primary, backAfterMs })
       }
       steps.push({ _tag: "Failover", atMs, to })
+      // There and back before the purge of the former primary is due.
+      if (cause === "orderly" && bounces?.nextIsIn(60) === true) {
+        const backMs = atMs + bounces.nextBetween(300, Math.min(3_000, Math.floor(slotMs / 4)))
+        const againMs = backMs + bounces.nextBetween(300, Math.min(3_000, Math.floor(slotMs / 4)))
+        steps.push({ _tag: "Failover", atMs: backMs, to: primary })
+        if (bounces.nextIsIn(50)) steps.push({ _tag: "Failover", atMs: againMs, to })
+        else continue
+      }
     }
     primary = to
   }
@@ -119,6 +131,17 @@ const trafficOf = (
   const changes = changesOf(situation.kernel)
   const dice = choices.stream(`traffic of pair ${pair}`)
   const where = pair === 0 ? {} : { pair }
+  const zones = choices.isOn("zones", 20) ? choices.stream(`zones of pair ${pair}`) : undefined
+  const zoneOf = () => zones?.nextIsIn(60) === true ? { zone: zones.nextOf([1, 7, 40_000]) } : {}
+  const reopening = choices.isOn("reopened flows", 40)
+    ? choices.stream(`reopened flows of pair ${pair}`)
+    : undefined
+  /** What ended just now is opened again, often before the peer can have heard of its end. */
+  const reopen = (endedMs: number, count: number): void => {
+    if (reopening?.nextIsIn(70) !== true) return
+    const atMs = endedMs + (reopening.nextIsIn(40) ? 0 : reopening.nextBetween(1, 400))
+    steps.push({ _tag: "ReopenFlows", atMs, count, ...where })
+  }
   const open = (atMs: number, count: number, overMs: number): Step => ({
     _tag: "OpenFlows",
     atMs,
@@ -130,6 +153,7 @@ const trafficOf = (
     family: hasIpv6 && dice.nextIsIn(40) ? 6 : 4,
     overMs,
     established: dice.nextIsIn(80),
+    ...zoneOf(),
     ...where
   })
 
@@ -160,12 +184,15 @@ const trafficOf = (
       }
       case "close":
         steps.push({ _tag: "CloseFlows", atMs, count, ...where })
+        reopen(atMs, count)
         break
       case "reset":
         steps.push({ _tag: "ResetFlows", atMs, count, ...where })
+        reopen(atMs, count)
         break
       case "expire":
         steps.push({ _tag: "ExpireFlows", atMs, count, ...where })
+        reopen(atMs, count)
     }
   }
   return steps
@@ -420,4 +447,19 @@ const commandsOf = (choices: Choices, situation: SwarmSituation): ReadonlyArray<
     node: dice.nextOf(names),
     option: dice.nextOf(options)
   }))
+}
+
+/** Two people, or a script and a person: a commit, and something else while it runs. */
+const hasteOf = (choices: Choices, situation: SwarmSituation): ReadonlyArray<Step> => {
+  if (!choices.isOn("haste", 15)) return []
+  const names = machineNames.slice(0, situation.nodes)
+  const dice = choices.stream("haste")
+  const steps: Array<Step> = []
+  for (let i = dice.nextBetween(1, 3); i > 0; i--) {
+    const atMs = dice.nextBetween(warmUpMs, situation.endMs - calmDownMs)
+    const node = dice.nextOf(names)
+    const also = dice.nextOf(["-f external", "-f external", "-f", "-c", "-t"] as const)
+    steps.push({ _tag: "Command", atMs, node, option: "-c", also })
+  }
+  return steps
 }
