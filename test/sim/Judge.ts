@@ -10,7 +10,7 @@
  */
 import type { Replica } from "../../src/actors/Replica.ts"
 import type { NetworkObserver, SentDatagram } from "./Datagram.ts"
-import { factsOf, miscounted } from "./judge/Agreement.ts"
+import { factsOf, leaked, miscounted } from "./judge/Agreement.ts"
 import type { Court } from "./judge/Court.ts"
 import type { Message } from "./judge/Ledger.ts"
 import { Ledger } from "./judge/Ledger.ts"
@@ -140,6 +140,8 @@ export class Judge implements Witness, NetworkObserver {
         this.#violate("S9", `${name} has ${table.size} flows in one cache`)
       }
     }
+    const leak = leaked(life)
+    if (leak !== undefined) this.#violate("Q5", leak)
     const difference = links.difference(life)
     if (difference !== undefined) this.#violate("S10", `${name} counts ${difference}`)
   }

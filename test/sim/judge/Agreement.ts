@@ -67,6 +67,15 @@ export const undrained = (
   return undefined
 }
 
+/** Q5 at any time: a destroyed flow keeps its slot only while a message about it waits. */
+export const leaked = (life: Life): string | undefined => {
+  const { machine, replica: { protocol } } = life
+  const dead = deadSlots(life)
+  return dead > protocol.txLength + protocol.resendLength
+    ? `${machine} keeps ${dead} slots of flows that nobody needs`
+    : undefined
+}
+
 /** S10: what the cache counts as active is what is there. */
 export const miscounted = (life: Life): string | undefined => {
   for (const name of ["internal", "external"] as const) {
