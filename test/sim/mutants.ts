@@ -14,6 +14,7 @@
  * This is the program's edge: it alone reads the command line and starts processes.
  * @effect-diagnostics processEnv:off globalConsole:off globalTimers:off
  */
+import type { ChildProcess } from "node:child_process"
 import { fork } from "node:child_process"
 import { readFileSync, writeFileSync } from "node:fs"
 import { constants, setPriority } from "node:os"
@@ -59,12 +60,16 @@ const cpuSecondsOf = (pid: number): number => {
   }
 }
 
+/** Processes that run now. */
+const children = new Set<ChildProcess>()
+
 /** Runs seeds `from` up to `to` in `tree`, until one fails. */
 const tryOut = (tree: string, from: number, to: number): Promise<Trial> =>
   new Promise((done, refuse) => {
     const child = fork(join(tree, "test/sim/mutants/TryOut.ts"), [String(from), String(to)], {
       cwd: tree
     })
+    children.add(child)
     const pid = child.pid!
     setPriority(pid, constants.priority.PRIORITY_LOW)
     let index = from
@@ -87,6 +92,7 @@ const tryOut = (tree: string, from: number, to: number): Promise<Trial> =>
     })
     child.on("error", (error) => end({ invariant: "S12", sentence: error.message }))
     child.on("close", (code, signal) => {
+      children.delete(child)
       end({ invariant: "S12", sentence: `its process ended with ${code ?? signal}` })
       if (hasBegun) done(trial!)
       else refuse(new Error(`the simulator does not start in ${tree}`))
@@ -219,6 +225,13 @@ const subjects = chosen(values.only, values.first)
 if (subjects.length === 0) fail("there is no mutant to try")
 
 const laboratory = new Laboratory(seeds)
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    for (const child of children) child.kill("SIGKILL")
+    laboratory.close()
+    process.exit(1)
+  })
+}
 try {
   const findings = new Map<Mutant, Finding>()
   const waiting = [...subjects]
