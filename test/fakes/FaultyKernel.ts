@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
-import { KernelEvents } from "../../src/layers/KernelEvents.ts"
+import type { KernelEvents } from "../../src/layers/KernelEvents.ts"
 import { KernelTable } from "../../src/layers/KernelTable.ts"
 import * as KernelNetlink from "../../src/layers/live/KernelNetlink.ts"
 import type { NativeAddon } from "../../src/layers/live/NativeAddon.ts"

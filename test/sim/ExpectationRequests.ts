@@ -76,7 +76,7 @@ export class ExpectationRequests {
   /** "dump": the answer comes while it is read, and is not acknowledged. */
   perform(socket: FakeNetlinkSocket, request: Request): "dump" | undefined {
     checkForm(request)
-    const isDump = (request.flags & DUMP) === DUMP
+    const isDump = (request.flags & DUMP) !== 0
     switch (request.type) {
       case 0x0200:
         this.#new(request)
@@ -178,7 +178,7 @@ export class ExpectationRequests {
       return
     }
     const helper = textIn(request, Attr.helpName)
-    for (const one of [...this.#state.expectations.all()]) {
+    for (const one of this.#state.expectations.all()) {
       if (helper === undefined || one.master.helper === helper) this.#state.forget(one, causer)
     }
   }
@@ -190,7 +190,7 @@ export class ExpectationRequests {
       const master = this.#master(request)
       // Of a flow without a helper a kernel says nothing at all, not even that it is done.
       if (master.helper === undefined) return undefined
-      all = [...this.#state.expectations.of(master)].reverse()
+      all = [...this.#state.expectations.of(master)].toReversed()
     } else all = [...this.#state.expectations.all()]
     let at = 0
     startDump(socket, request.seq, () => {

@@ -23,7 +23,8 @@ const comparable = (message: Uint8Array) => {
   if (type === 2) bytes.fill(0, 24, 36)
   const [idType, timeoutType] = type >> 8 === 2 ? [5, 4] : [12, 7]
   let seconds = 0
-  for (let at = 20; type !== 2 && at + 4 <= bytes.length;) {
+  const end = type === 2 ? 0 : bytes.length
+  for (let at = 20; at + 4 <= end;) {
     const length = bytes[at]! | (bytes[at + 1]! << 8)
     const attributeType = (bytes[at + 2]! | (bytes[at + 3]! << 8)) & 0x3fff
     if (attributeType === timeoutType) seconds = new DataView(bytes.buffer).getUint32(at + 4)

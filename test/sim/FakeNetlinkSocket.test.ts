@@ -109,11 +109,14 @@ describe("the queue of a simulated netlink socket", () => {
     assert.strictEqual(errno, 105)
     // From half of the room on each receive tries again, and each failure is told.
     const event = 184
-    assert.deepStrictEqual(drain(socket), [
-      ...[-105, event, event, event, event, event, event],
-      ...[-105, event, -105, event, -105, event, -105, event, -105, event],
-      ...[-105, event, 32_448, 20]
-    ])
+    assert.deepStrictEqual(
+      drain(socket),
+      [
+        [-105, event, event, event, event, event, event],
+        [-105, event, -105, event, -105, event, -105, event, -105, event],
+        [-105, event, 32_448, 20]
+      ].flat()
+    )
   })
 
   it("marks what is longer than a slot, and forgets nothing of the rest", () => {

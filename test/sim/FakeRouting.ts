@@ -266,7 +266,9 @@ const linkMessage = (one: Interface, header: Header, change: number): Uint8Array
     : [0x02, 0, ...hostOrder(one.index, 4).toReversed()]
   const broadcast = address.map(() => one.isLoopback ? 0 : 0xff)
   return nlmsg(header, [
-    ...[0, 0, ...hostOrder(one.isLoopback ? Device.loopback : Device.ether, 2)],
+    0,
+    0,
+    ...hostOrder(one.isLoopback ? Device.loopback : Device.ether, 2),
     ...hostOrder(one.index, 4),
     ...hostOrder(one.flags, 4),
     ...hostOrder(change, 4),

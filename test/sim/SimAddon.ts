@@ -50,7 +50,7 @@ export class SimAddon implements NativeAddon {
 
   /** What the kernel does when the process is gone. */
   closeAll(): void {
-    for (const handle of [...this.#open.keys()]) handle.close()
+    for (const handle of this.#open.keys()) handle.close()
     this.#open.clear()
     this.#parts.network.closeAll(this.#parts.process)
   }

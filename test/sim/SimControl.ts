@@ -41,7 +41,7 @@ export class SimControl {
    */
   close(isOrderly: boolean): void {
     this.#waiting = undefined
-    for (const session of [...this.#sessions]) {
+    for (const session of this.#sessions) {
       this.#end(session, isOrderly && session.request === Request.kill)
     }
   }

@@ -46,7 +46,7 @@ export class Steps {
     if (this.#isStopped) return
     const { machines, network, operator } = this.#cluster
     network.healAll()
-    for (const key of [...this.#interfaces.keys()]) {
+    for (const key of this.#interfaces.keys()) {
       const [name, link] = key.split("/")
       this.#restoreInterface(name as MachineName, Number(link))
     }

@@ -158,7 +158,7 @@ describe("keyed dice", () => {
 
   it("are fair", () => {
     const stream = new Dice("fair").stream("a")
-    const buckets = new Array<number>(20).fill(0)
+    const buckets = Array.from({ length: 20 }, () => 0)
     const throws = 40_000
     for (let i = 0; i < throws; i++) buckets[Math.floor(stream.at(i) * 20)]!++
     for (const count of buckets) assert.closeTo(count, throws / 20, 200)

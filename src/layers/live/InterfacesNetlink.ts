@@ -39,7 +39,7 @@ class Watcher {
   #isDumping = false
   /** Changes were lost meanwhile. */
   #mustDumpAgain = false
-  /** The interfaces that were told of since the dump began; `undefined` before its first message. */
+  /** Interfaces that were told of since the dump began; `undefined` before its first message. */
   #told: Set<string> | undefined
 
   constructor(addon: NativeAddon) {

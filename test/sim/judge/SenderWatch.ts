@@ -395,7 +395,7 @@ export class SenderWatch {
     if (told === undefined || !told.isOwed || !isPeerOurs || outgoing.isPoisoned) return
     court.violate(
       "S5",
-      `${life.machine} forgot a destroyed flow although ${outgoing.receiver} never heard of its end`,
+      `${life.machine} forgot a destroyed flow, and ${outgoing.receiver} never heard of its end`,
       () => [["the flow", [outgoing.lineOf(key!)]], ["its history", told.historyLines]]
     )
   }

@@ -54,7 +54,7 @@ export const notYetApplicable: ReadonlyArray<readonly [name: string, why: string
   ["modes NOTRACK and ALARM", "the modes are not there yet"]
 ]
 
-/** Something the protocol promises nothing about until a resync, or until the flow is told again. */
+/** The protocol promises nothing after it, until a resync, or until the flow is told again. */
 export interface DeclaredLoss {
   readonly atMs: number
   readonly machine: string
