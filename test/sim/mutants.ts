@@ -223,6 +223,7 @@ const seeds = Number(values.seeds)
 if (!Number.isInteger(seeds) || seeds < 1) fail(`--seeds ${values.seeds}: not a number of seeds`)
 const subjects = chosen(values.only, values.first)
 if (subjects.length === 0) fail("there is no mutant to try")
+if (values.keep && subjects.length < mutants().length) fail("--keep wants all mutants tried")
 
 const laboratory = new Laboratory(seeds)
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
