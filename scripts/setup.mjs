@@ -25,6 +25,7 @@ const recursionMark = "CONNTRACKD_SETUP_RUNNING"
 const tools = {
   compiler: { programs: [compiler()], packages: ["g++"], essential: true },
   network: { programs: ["ip", "nft"], packages: ["iproute2", "nftables"], essential: false },
+  capture: { programs: ["tcpdump"], packages: ["tcpdump"], essential: false },
   python: { programs: ["python3"], packages: ["python3"], essential: false },
   reference: {
     programs: ["conntrackd", "conntrack"],
@@ -44,8 +45,8 @@ const purposes = {
   start: isSimulated
     ? { addon: false, tools: [] }
     : { addon: true, tools: ["compiler", "network"] },
-  test: { addon: true, tools: ["compiler", "network", "python"] },
-  root: { addon: true, tools: ["compiler", "network", "python", "reference"] }
+  test: { addon: true, tools: ["compiler", "network", "python", "capture"] },
+  root: { addon: true, tools: ["compiler", "network", "python", "capture", "reference"] }
 }
 
 const say = (line) => process.stdout.write(`setup: ${line}\n`)

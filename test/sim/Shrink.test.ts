@@ -27,11 +27,11 @@ const opened = ({ steps }: Plan): number =>
 describe("shrinking", () => {
   it("leaves nothing of a plan that fails whatever it is", () => {
     for (const plan of plans) {
-      const { configuration, firstPrimary, seed } = plan
+      const { configuration, firstPrimary, seed, settleWithinMs } = plan
       const { plan: shrunk } = shrink(plan, () => true, unlimited)
       assert.deepStrictEqual(
         { ...shrunk, configuration, mtuBytes: 1_500 },
-        calmPlan({ seed, configuration, firstPrimary, faultsStopAtMs: 0 })
+        calmPlan({ seed, configuration, firstPrimary, settleWithinMs, faultsStopAtMs: 0 })
       )
       const options = /ResendQueueSize|ACKWindow|Timeout|TCPWindow|SocketBuffer|Checksum off/
       assert.notMatch(shrunk.configuration, options)
