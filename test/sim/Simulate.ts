@@ -15,6 +15,7 @@ import type { Machine } from "./Machine.ts"
 import type { Plan } from "./Plan.ts"
 import { problemOf } from "./Plan.ts"
 import { Steps } from "./Steps.ts"
+import { resyncsMax } from "./Swarm.ts"
 import { Timeline } from "./Timeline.ts"
 import type { TimelineEntry } from "./Timeline.ts"
 import { Livelock } from "./World.ts"
@@ -25,7 +26,6 @@ const beatMs = 2_000
 const settlePollMs = 250
 /** Between two requests for everything; longer where a bulk send takes long. */
 const resyncPauseMs = 3_000
-const resyncsMax = 4
 const quietMs = 3_000
 /** A script and the commit in it are over by then; purges may take `PurgeTimeout` longer. */
 const failoverMs = 3_000

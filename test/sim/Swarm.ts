@@ -70,17 +70,21 @@ export const planOfSeed = (seed: string, options: SwarmOptions = {}): Plan => {
 
 /** As many flows as a run may have, more or less. */
 const flowsTypical = 1_000
+/** As often somebody asks for a resync while all settles, at most. */
+export const resyncsMax = 3
 
 /**
  * Everything agrees within 10 s. But a peer whose window is larger than our resend queue
- * acknowledges once a second, and no more than three quarters of the queue can go unacknowledged.
+ * acknowledges once a second, and then half of the queue is sent. A bulk send may run twice.
+ * Flows that end meanwhile may overflow such a queue, so there is time for as many bulk sends as
+ * somebody asks for.
  */
 const settleMsOf = (configuration: string): number => {
   const value = (name: string, otherwise: number) =>
     Number(new RegExp(`${name} (\\d+)`).exec(configuration)?.[1] ?? otherwise)
   const queue = value("ResendQueueSize", 131_072)
   if (queue >= 2 * value("ACKWindowSize", 300)) return 10_000
-  return 10_000 + Math.ceil((2 * flowsTypical) / (0.75 * queue)) * 1_000
+  return 10_000 + Math.ceil((resyncsMax * flowsTypical) / (0.75 * queue)) * 1_000
 }
 
 /** A seed of 64 bits as plans write it: of a number, of a commit, or of any other text. */

@@ -8,7 +8,7 @@ import { Change } from "../../../src/core/model/Change.ts"
 import { Base } from "../../../src/core/model/FlowLayout.ts"
 import { FlowView } from "../../../src/core/model/FlowView.ts"
 import { Entity, Verdict } from "../../../src/core/protocol/SyncProtocol.ts"
-import { calmNetwork } from "../Plan.ts"
+import { calmNetwork, calmPlan } from "../Plan.ts"
 import { Flag } from "../reference/ReferenceWire.ts"
 import type { Scene } from "./Trial.ts"
 import { trial } from "./Trial.ts"
@@ -68,6 +68,36 @@ describe("the judge is silent", () => {
     })
     expect(verdict).toBeUndefined()
     expect(declaredLosses.map(({ what }) => what)).toContain("power loss")
+  })
+
+  it("when a daemon is back so soon that its numbers go on", () => {
+    let held = 0
+    const { marks, verdict } = trial({
+      changes: {
+        firstPrimary: "B",
+        configuration: calmPlan().configuration.replace("StartupResync on", ""),
+        steps: [
+          {
+            _tag: "OpenFlows",
+            atMs: 1_005,
+            count: 4,
+            kind: "tcp",
+            translated: "none",
+            family: 4,
+            overMs: 8,
+            established: true
+          },
+          { _tag: "Kill", atMs: 1_017, node: "A", backAfterMs: 0 }
+        ]
+      },
+      tamper: onlyA(({ replica: { external }, world }) => {
+        world.after(7_500, () => (held = external.stats.active))
+      })
+    })
+    expect(verdict).toBeUndefined()
+    expect(marks.get("start taken for going on")).toBe(1)
+    // Nobody asked for a resync yet: what was not acknowledged came again by itself.
+    expect(held).toBe(4)
   })
 })
 

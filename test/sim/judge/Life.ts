@@ -15,6 +15,8 @@ export class Life {
   heardLife = 0
   /** That life and the one before it: an acknowledgement may still be about the latter. */
   heardLives: ReadonlyArray<number> = []
+  /** Where the numbers of the life before went on as those of this one. Undefined: they did not. */
+  joinedAt: number | undefined
   isReady = false
   hasEnded = false
 
@@ -24,10 +26,14 @@ export class Life {
     this.replica = replica
   }
 
-  /** It accepted a message of this life of its peer; 0: of nobody. */
-  heard(life: number): void {
+  /**
+   * It accepted a message of this life of its peer; 0: of nobody. `joinedAt`: the message's number,
+   * when nothing in the message tells the new life from the one before.
+   */
+  heard(life: number, joinedAt?: number): void {
     if (this.heardLife === life) return
     this.heardLife = life
+    this.joinedAt = joinedAt
     this.heardLives = life === 0 ? [] : [life, ...this.heardLives].slice(0, 2)
   }
 }

@@ -205,7 +205,7 @@ export class ReceiverWatch {
         }
         inbound.acceptedBy = life.id
         this.#noteMisled(header, inbound)
-        life.heard(inbound.life)
+        this.#noteLife(header, inbound, isRestart)
       }
     }
     if (verdict === Verdict.apply) this.#current = inbound ?? "forged"
@@ -330,6 +330,19 @@ export class ReceiverWatch {
     incoming.losses++
     court.mark("late hello taken for a start")
     court.declare(life.machine, "took a late hello of its peer for another start")
+  }
+
+  /**
+   * A daemon that is back within the second may begin with the number after its last life's last:
+   * then its HELLO seems to go on, and an acknowledgement spans both lives. What its last life was
+   * told and did not acknowledge is sent again when it is overdue; what it had acknowledged ended
+   * with it, which is a declared loss.
+   */
+  #noteLife({ seq }: Inbound, inbound: Message, isRestart: boolean): void {
+    const { court, life } = this.#parts
+    const isJoined = !isRestart && inbound.life > life.heardLife && life.heardLife !== 0
+    if (isJoined) court.mark("start taken for going on")
+    life.heard(inbound.life, isJoined ? seq : undefined)
   }
 
   #checkOrder({ flags, life: from, moment, seq }: Message, key: string): void {

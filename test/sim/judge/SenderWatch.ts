@@ -352,11 +352,15 @@ export class SenderWatch {
     const length = (to - from) >>> 0
     if (length > rangeMax) return
     let missing: number | undefined
-    for (const heard of life.heardLives) {
-      const built = builtBy(heard)
+    const { heardLives: [present = 0, former = 0], joinedAt } = life
+    const lives = [[present, present], [former, former]]
+    if (joinedAt !== undefined) lives.push([former, present])
+    for (const [early, late] of lives) {
       missing = undefined
       for (let i = 0; i <= length && missing === undefined; i++) {
         const number = (from + i) >>> 0
+        const isEarly = joinedAt !== undefined && ((number - joinedAt) | 0) < 0
+        const built = builtBy((isEarly ? early : late)!)
         if (built?.get(number)?.acceptedBy !== life.id) missing = number
       }
       if (missing === undefined) return
