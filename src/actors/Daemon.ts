@@ -63,6 +63,12 @@ const bufferTexts = (settings: ReplicaSettings, bytes: number): Effect.Effect<vo
   })
 
 /**
+ * After an overrun the socket still holds events from before the loss. By then they have been read;
+ * read during a resync, or after, they would bring back what it has repaired.
+ */
+const drainMs = 1_000
+
+/**
  * Runs one kernel resync at a time; a further overrun while one is scheduled or runs asks for one
  * more.
  */
@@ -73,6 +79,7 @@ const overrunResync = (
 ): OverrunResync => {
   const delaySeconds = replica.settings.general.netlinkOverrunResyncSeconds
   let isScheduled = false
+  let drainedMs = 0
   let isRunning = false
   let isAskedAgain = false
   const run: Effect.Effect<void> = Effect.suspend(() => {
@@ -100,11 +107,17 @@ const overrunResync = (
   })
   return {
     later: Effect.suspend(() => {
-      if (delaySeconds === undefined || isScheduled) return Effect.void
+      if (delaySeconds === undefined) return Effect.void
+      drainedMs = replica.nowMs() + drainMs
+      if (isScheduled) return Effect.void
       isScheduled = true
       const wait = Effect.sleep(delaySeconds * 1_000)
+      const drain = Effect.suspend(() => Effect.sleep(Math.max(0, drainedMs - replica.nowMs())))
       const done = Effect.sync(() => (isScheduled = false))
-      return supervisor.start("kernel resync", wait.pipe(Effect.andThen(done), Effect.andThen(run)))
+      return supervisor.start(
+        "kernel resync",
+        wait.pipe(Effect.andThen(drain), Effect.andThen(done), Effect.andThen(run))
+      )
     }),
     now: supervisor.start("kernel resync", run)
   }
