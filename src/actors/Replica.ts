@@ -85,6 +85,8 @@ export interface Replica {
   readonly nowMs: () => number
   readonly nowSeconds: () => number
   readonly startedMs: number
+  /** States given up for want of room that the log has not told yet, and when it last told any. */
+  readonly overflow: { dropped: number; toldMs: number }
   /**
    * For the watchdog: when the sender last finished a turn, and since when the reader of events is
    * in one (0: it waits for events).
@@ -191,6 +193,7 @@ export const make = (
       nowMs,
       nowSeconds: () => Math.floor(nowMs() / 1_000),
       startedMs: nowMs(),
+      overflow: { dropped: 0, toldMs: -Infinity },
       progress: { syncMs: nowMs(), ingestSinceMs: 0, limitLogged: false }
     }
   })

@@ -58,6 +58,22 @@ const releaseSlots = (replica: Replica): void => {
   }
 }
 
+/** A link that is down must not fill the log. */
+const overflowPauseMs = 1_000
+
+/** Logs what was given up since the last time, at most once a second. */
+const logOverflow = ({ nowMs, overflow }: Replica): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { dropped, toldMs } = overflow
+    if (dropped === 0 || nowMs() < toldMs + overflowPauseMs) return Effect.void
+    overflow.dropped = 0
+    overflow.toldMs = nowMs()
+    return Effect.logWarning(
+      `the resend queue is full: ${dropped} unacknowledged states were given up; ` +
+        "is the peer down? ResendQueueSize can be raised, and a resync repairs the peer"
+    )
+  })
+
 /** Upstream's words where it has any. Source: specification, "conntrackd: command line …", 10.4. */
 const logNotice = (replica: Replica, notice: Notice): Effect.Effect<void> => {
   switch (notice._tag) {
@@ -68,10 +84,8 @@ const logNotice = (replica: Replica, notice: Notice): Effect.Effect<void> => {
     case "BulkSendStarted":
       return say(LogTexts.sendingBulkUpdate)
     case "ResendQueueOverflow":
-      return Effect.logWarning(
-        `the resend queue is full: ${notice.dropped} unacknowledged states were given up; ` +
-          "is the peer down? ResendQueueSize can be raised, and a resync repairs the peer"
-      )
+      replica.overflow.dropped += notice.dropped
+      return logOverflow(replica)
     case "PeerRestarted":
       return Effect.logInfo(
         `the peer has restarted: ${notice.requeued} unacknowledged states are sent again`
@@ -143,6 +157,7 @@ export const sync = (replica: Replica): Effect.Effect<never> =>
       bulkStep(replica)
       yield* drain(replica)
       yield* logNotices(replica)
+      yield* logOverflow(replica)
       replica.progress.syncMs = replica.nowMs()
     }
   })

@@ -208,7 +208,9 @@ export class Judge implements Witness, NetworkObserver {
     const wrong = miscounted(life)
     if (wrong !== undefined) this.#violate("S10", wrong)
     if (!hadTime) return
-    if (sender.isOverflowUnclear || sender.overflowed === sender.overflowLogged) return
+    // What happened within the last second is logged in a moment.
+    const logged = sender.overflowLogged + life.replica.overflow.dropped
+    if (sender.isOverflowUnclear || sender.overflowed === logged) return
     this.#violate(
       "S5",
       `${life.machine} lost ${sender.overflowed} states to a full resend queue, ` +

@@ -153,6 +153,9 @@ class Simulation {
     if (!this.#lastFailover()) return
 
     this.#timeline.phase("end")
+    // While they run, their counters and logs can be asked; then nobody may wait any more.
+    this.#judge.finish()
+    if (this.#isOver) return
     for (const machine of machines) machine.ask("-k")
     if (!this.#advanceTo(world.nowMs + stopMs)) return
     this.#judge.finish()
