@@ -57,6 +57,28 @@ describe("a pair of nodes", () => {
       assert.deepStrictEqual(unacknowledged.filter(({ kind }) => kind === Entity.flow), [])
     }))
 
+  it.effect("logs once a second what a full resend queue gives up, and all of it", () =>
+    Effect.gen(function*() {
+      const { a } = yield* startPair({ sync: { resendQueueObjects: 4 } })
+      yield* pass(3_000)
+      a.node.links[0]!.fateOf = () => "lose"
+      for (const flow of many(300)) {
+        a.node.kernel.open(flow)
+        yield* pass(10)
+      }
+      yield* pass(3_000)
+
+      const told = a.node.log.find("the resend queue is full").map((text) =>
+        Number(/full: (\d+) /.exec(text)![1])
+      )
+      assert.isAtLeast(told.length, 3)
+      assert.isAtMost(told.length, 7)
+      const { counters } = a.replica.protocol
+      // Acknowledgements and the like are given up as well, and no states.
+      assert.isAtLeast(told.reduce((sum, count) => sum + count, 0), 296)
+      assert.isAtMost(told.reduce((sum, count) => sum + count, 0), counters.resendQueueFull)
+    }))
+
   it.effect("tells a node that starts again with StartupResync everything", () =>
     Effect.gen(function*() {
       const { a, b } = yield* startPair({}, { sync: { startupResync: true } })
