@@ -115,12 +115,12 @@ export class KernelWatch {
   }
 
   /**
-   * The internal cache has a new word on the flow. An update of a flow that it does not know is not
-   * the whole of it: the kernel says what changed.
+   * The internal cache has a new word on the flow; `isRead`: the kernel's very last, from a dump or
+   * an answer. Of a flow that an update alone makes known the rest is read.
    */
-  touched(key: string, what: "whole" | "change" | "dump"): void {
-    if (what !== "change") this.#excuses.delete(key)
-    if (what !== "dump") return
+  touched(key: string, isRead: boolean): void {
+    this.#excuses.delete(key)
+    if (!isRead) return
     const counts = this.#counts.get(key)
     if (counts !== undefined) counts.pending = 0
   }

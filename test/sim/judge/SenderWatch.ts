@@ -26,8 +26,6 @@ const controlType = 10
 /** Longest range of an acknowledgement that is looked at number by number. */
 const rangeMax = 100_000
 
-const wholeOf = (kind: Change) => kind === Change.updated ? "change" : "whole"
-
 export interface SenderParts {
   readonly court: Court
   readonly life: Life
@@ -110,7 +108,7 @@ export class SenderWatch {
       const key = this.#keyOfSlot(destroyed)
       this.#changedSlot = destroyed
       this.#untold = { slot: destroyed, key }
-      if (key !== undefined) this.#parts.kernel.touched(key, "dump")
+      if (key !== undefined) this.#parts.kernel.touched(key, true)
       return destroyed
     }
     const flushStep = internal.flushStep.bind(internal)
@@ -137,11 +135,11 @@ export class SenderWatch {
       this.#changedSlot = slot
       this.#isFromDump = false
       this.#untold = { slot, key }
-      if (key !== undefined) kernel.touched(key, wholeOf(kind))
+      if (key !== undefined) kernel.touched(key, false)
       return
     }
     if (origin === Origin.other || origin === Origin.inject || key === undefined) return
-    kernel.touched(key, wholeOf(kind))
+    kernel.touched(key, false)
     outgoing.doubt(
       key,
       kind === Change.destroyed ? "deleted by our own flush" : "committed, which is not told"
@@ -159,7 +157,7 @@ export class SenderWatch {
     this.#isFromDump = true
     if (slot < 0 || key === undefined) return
     const { kernel, outgoing } = this.#parts
-    kernel.touched(key, "dump")
+    kernel.touched(key, true)
     const now = this.#contentOf(slot)
     const differing = old === undefined ? undefined : differingFields(old, now)
     if (differing === undefined || differing.some((field) => field !== "timeout")) {
