@@ -1,8 +1,8 @@
 /**
  * The two kernels that statements are tried on, and how a statement is tried.
  */
-import { FakeKernel } from "../sim/FakeKernel.ts"
-import type { FakeKernelOptions } from "../sim/KernelState.ts"
+import { FakeKernel } from "../sim/kernel/FakeKernel.ts"
+import type { FakeKernelOptions } from "../sim/kernel/KernelState.ts"
 import { Bench } from "./Bench.ts"
 import { secondsMark } from "./NlmsgText.ts"
 import type { KernelArm, Outcome, Setting, Statement } from "./Statement.ts"

@@ -5,7 +5,7 @@
  * Answers are summarised in the words of the recorded probes: ACK, the name of an errno,
  * msg(type,flags), DONE(0), "no answer".
  */
-import { nfmsg } from "../sim/NetlinkWriter.ts"
+import { nfmsg } from "../sim/kernel/NetlinkWriter.ts"
 import type { Nlmsg } from "./NlmsgText.ts"
 import { attributesOf, errnoOf, nlattrsIn, nlmsgsIn, textOf } from "./NlmsgText.ts"
 import type { KernelArm, KernelSocket } from "./Statement.ts"

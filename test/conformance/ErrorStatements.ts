@@ -3,7 +3,7 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 1 and 8.
  */
-import { attribute, nest, u8 } from "../sim/NetlinkWriter.ts"
+import { attribute, nest, u8 } from "../sim/kernel/NetlinkWriter.ts"
 import type { Attribute } from "./Requests.ts"
 import {
   create,

@@ -3,7 +3,7 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", section 6.
  */
-import { attribute, bigEndian, nest, text, u16, u32 } from "../sim/NetlinkWriter.ts"
+import { attribute, bigEndian, nest, text, u16, u32 } from "../sim/kernel/NetlinkWriter.ts"
 import type { Attribute, Header, Tuple } from "./Requests.ts"
 import { create, familyOf, Flag, helper, isV6, request, tcp, tupleNest, udp } from "./Requests.ts"
 

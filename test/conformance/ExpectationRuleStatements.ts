@@ -1,7 +1,7 @@
 /**
  * Expectations: rules that no probe was recorded of, each found by asking a real kernel (6.18).
  */
-import { attribute, nest, text, u32 } from "../sim/NetlinkWriter.ts"
+import { attribute, nest, text, u32 } from "../sim/kernel/NetlinkWriter.ts"
 import type { Bench } from "./Bench.ts"
 import {
   classAttribute,

@@ -3,7 +3,7 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", section 4.2.
  */
-import { nest, u32 } from "../sim/NetlinkWriter.ts"
+import { nest, u32 } from "../sim/kernel/NetlinkWriter.ts"
 import { probe, Section } from "./Probes.ts"
 import type { Attribute } from "./Requests.ts"
 import {

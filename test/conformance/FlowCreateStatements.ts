@@ -3,7 +3,7 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", section 4.1.
  */
-import { attribute, nest, u16, u32 } from "../sim/NetlinkWriter.ts"
+import { attribute, nest, u16, u32 } from "../sim/kernel/NetlinkWriter.ts"
 import { probe, Section } from "./Probes.ts"
 import type { Attribute, Tuple } from "./Requests.ts"
 import {

@@ -3,7 +3,7 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 4.3 and 4.5.
  */
-import { attribute, hostOrder, nest } from "../sim/NetlinkWriter.ts"
+import { attribute, hostOrder, nest } from "../sim/kernel/NetlinkWriter.ts"
 import { dumpText } from "./Probes.ts"
 import type { Attribute, Header, Tuple } from "./Requests.ts"
 import {

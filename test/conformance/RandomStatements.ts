@@ -3,7 +3,7 @@
  * they are, two kernels must say and do the same. Nothing is expected of them but that.
  */
 import { randomOf } from "../fakes/RandomFlow.ts"
-import { attribute, nest } from "../sim/NetlinkWriter.ts"
+import { attribute, nest } from "../sim/kernel/NetlinkWriter.ts"
 import type { Attribute, Tuple } from "./Requests.ts"
 import {
   filter,

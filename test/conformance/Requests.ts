@@ -4,7 +4,7 @@
  * Source: specification, "The kernel's connection-tracking interface", sections 1, 2 and 4.
  */
 import { addressWordsOf } from "../fakes/Address.ts"
-import { icmpAnswer, isIcmp } from "../sim/KernelFlow.ts"
+import { icmpAnswer, isIcmp } from "../sim/kernel/KernelFlow.ts"
 import {
   attribute,
   bigEndian,
@@ -15,7 +15,7 @@ import {
   u16,
   u32,
   u8
-} from "../sim/NetlinkWriter.ts"
+} from "../sim/kernel/NetlinkWriter.ts"
 
 export type Attribute = ReadonlyArray<number>
 

@@ -4,7 +4,7 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", section 4.1.
  */
-import { nest, u16 } from "../sim/NetlinkWriter.ts"
+import { nest, u16 } from "../sim/kernel/NetlinkWriter.ts"
 import { attributesOf } from "./NlmsgText.ts"
 import type { Attribute, Tuple } from "./Requests.ts"
 import {

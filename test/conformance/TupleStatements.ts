@@ -3,7 +3,7 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 2, 4.1 and 4.4.
  */
-import { attribute, nest, text, u16, u32, u8 } from "../sim/NetlinkWriter.ts"
+import { attribute, nest, text, u16, u32, u8 } from "../sim/kernel/NetlinkWriter.ts"
 import type { Attribute, Tuple } from "./Requests.ts"
 import {
   both,

@@ -5,10 +5,10 @@
  * What a packet belongs to and how it is translated is for the simulated kernel to say: it does not
  * pick up connections in the middle. It has no TCP windows, so those are not judged here.
  */
-import type { FakeKernel } from "../sim/FakeKernel.ts"
-import type { KernelTuple } from "../sim/KernelFlow.ts"
-import { inverted, isSameTuple, tcpStates } from "../sim/KernelFlow.ts"
-import { hexOfAddress, KernelTraffic } from "../sim/KernelTraffic.ts"
+import type { FakeKernel } from "../sim/kernel/FakeKernel.ts"
+import type { KernelTuple } from "../sim/kernel/KernelFlow.ts"
+import { inverted, isSameTuple, tcpStates } from "../sim/kernel/KernelFlow.ts"
+import { hexOfAddress, KernelTraffic } from "../sim/kernel/KernelTraffic.ts"
 import { kinds } from "./Kinds.ts"
 
 /** A TCP packet as its sender made it. */

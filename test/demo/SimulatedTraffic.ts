@@ -5,9 +5,9 @@
  * As TCP does, an end sends again what was not answered, in ever longer intervals. New questions
  * wait for that; a question stands for those before it, too.
  */
-import type { KernelTuple } from "../sim/KernelFlow.ts"
-import { inverted, keyOf } from "../sim/KernelFlow.ts"
-import { hexOfAddress, tupleOf } from "../sim/KernelTraffic.ts"
+import type { KernelTuple } from "../sim/kernel/KernelFlow.ts"
+import { inverted, keyOf } from "../sim/kernel/KernelFlow.ts"
+import { hexOfAddress, tupleOf } from "../sim/kernel/KernelTraffic.ts"
 import type { World } from "../sim/World.ts"
 import { inside, kinds, outside } from "./Kinds.ts"
 import { askEveryMs, openDelayMs, turns } from "./Pace.ts"

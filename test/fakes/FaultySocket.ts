@@ -3,10 +3,10 @@
  * layers, which see what a system call would return, and the kernel, which knows of nothing.
  */
 import type { NetlinkHandle } from "../../src/layers/live/NativeAddon.ts"
-import type { FakeNetlinkSocket } from "../sim/FakeNetlinkSocket.ts"
-import type { Request } from "../sim/NetlinkReader.ts"
-import { requestsIn } from "../sim/NetlinkReader.ts"
-import { hostOrder, nlmsg } from "../sim/NetlinkWriter.ts"
+import type { FakeNetlinkSocket } from "../sim/kernel/FakeNetlinkSocket.ts"
+import type { Request } from "../sim/kernel/NetlinkReader.ts"
+import { requestsIn } from "../sim/kernel/NetlinkReader.ts"
+import { hostOrder, nlmsg } from "../sim/kernel/NetlinkWriter.ts"
 
 export interface SocketFaults {
   /** A positive errno with which the kernel refuses this request; 0: it does not. */

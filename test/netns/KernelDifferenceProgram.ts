@@ -22,7 +22,7 @@ import type { FlowDescription } from "../fakes/FlowDescription.ts"
 import { describeFlow, flowOf } from "../fakes/FlowDescription.ts"
 import { randomFlow, randomOf } from "../fakes/RandomFlow.ts"
 import { addon, opened } from "../native/Machine.ts"
-import { FakeKernel } from "../sim/FakeKernel.ts"
+import { FakeKernel } from "../sim/kernel/FakeKernel.ts"
 
 const words = new Int32Array(512)
 const bytes = new Uint8Array(words.buffer)

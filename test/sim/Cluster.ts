@@ -2,18 +2,18 @@
  * The world of a plan, built: machines, dedicated links, kernels, the operator and the traffic, and
  * everybody who watches. Nothing has happened in it yet.
  */
-import type { Machine, MachineName } from "./Machine.ts"
-import { linkInterface } from "./Machine.ts"
+import type { Machine, MachineName } from "./machine/Machine.ts"
+import { linkInterface } from "./machine/Machine.ts"
 import type { ScriptWatcher } from "./Operator.ts"
 import { Operator } from "./Operator.ts"
-import type { Plan } from "./Plan.ts"
-import { configurationFor, firstPrimaries, machinesOf, peerOf } from "./Plan.ts"
+import type { Plan } from "./plan/Plan.ts"
+import { configurationFor, firstPrimaries, machinesOf, peerOf } from "./plan/Plan.ts"
 import { ReferenceNode } from "./reference/ReferenceNode.ts"
 import { referenceSettings } from "./reference/ReferenceSettings.ts"
-import { SimNode } from "./SimNode.ts"
-import { Traffic } from "./Traffic.ts"
-import { VirtualNetwork } from "./VirtualNetwork.ts"
-import { Witnesses } from "./Witnesses.ts"
+import { SimNode } from "./machine/SimNode.ts"
+import { Traffic } from "./traffic/Traffic.ts"
+import { VirtualNetwork } from "./network/VirtualNetwork.ts"
+import { Witnesses } from "./machine/Witnesses.ts"
 import { World } from "./World.ts"
 
 /** How long a shell takes to start the client, in milliseconds. */

@@ -4,14 +4,14 @@
  */
 import type { Cluster, Pair } from "./Cluster.ts"
 import type { Judge } from "./Judge.ts"
-import { isSameTuple } from "./KernelFlow.ts"
-import type { Answer, Ending, Machine, Witness } from "./Machine.ts"
+import { isSameTuple } from "./kernel/KernelFlow.ts"
+import type { Answer, Ending, Machine, Witness } from "./machine/Machine.ts"
 import type { ScriptRun, ScriptStep } from "./Operator.ts"
-import { configurationFor } from "./Plan.ts"
-import { replicatedIn } from "./Replicated.ts"
-import { settingsIn } from "./SimNode.ts"
-import type { Excuse, Snapshot } from "./Survivors.ts"
-import type { TrafficConnection } from "./TrafficConnection.ts"
+import { configurationFor } from "./plan/Plan.ts"
+import { replicatedIn } from "./traffic/Replicated.ts"
+import { settingsIn } from "./machine/SimNode.ts"
+import type { Excuse, Snapshot } from "./traffic/Survivors.ts"
+import type { TrafficConnection } from "./traffic/TrafficConnection.ts"
 
 /** What came of one takeover. */
 export interface Takeover {

@@ -9,8 +9,8 @@
  *
  * Source: `config/primary-backup.sh`; the tests read and run that file and compare.
  */
-import type { FakeKernel } from "./FakeKernel.ts"
-import type { Answer, ClientOption, Machine, MachineName, Witness } from "./Machine.ts"
+import type { FakeKernel } from "./kernel/FakeKernel.ts"
+import type { Answer, ClientOption, Machine, MachineName, Witness } from "./machine/Machine.ts"
 import type { World } from "./World.ts"
 
 /** What the script can be told that a node became. */

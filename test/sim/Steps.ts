@@ -4,9 +4,9 @@
  */
 import type { Cluster, Pair } from "./Cluster.ts"
 import type { Stream } from "./Dice.ts"
-import type { MachineName } from "./Machine.ts"
-import type { Plan, Step, StepOf } from "./Plan.ts"
-import { errnos, pairOf, peerOf, stepsInOrder } from "./Plan.ts"
+import type { MachineName } from "./machine/Machine.ts"
+import type { Plan, Step, StepOf } from "./plan/Plan.ts"
+import { errnos, pairOf, peerOf, stepsInOrder } from "./plan/Plan.ts"
 
 /** When a step that is spread over time does one part. */
 const partMs = 20

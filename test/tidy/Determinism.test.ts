@@ -22,7 +22,7 @@ const mayFork = new Set(["test/sim/World.ts"])
 /** Names of errors: a table. */
 const pureModules = new Set(["node:util"])
 /** Its default for tests without a world; simulations say how a socket is made ready. */
-const mayDefer = new Set(["test/sim/FakeNetlinkSocket.ts", "test/sim/FakeKernel.ts"])
+const mayDefer = new Set(["test/sim/kernel/FakeNetlinkSocket.ts", "test/sim/kernel/FakeKernel.ts"])
 
 const complaintsAbout = (source: Source): ReadonlyArray<string> => [
   ...matches(source, forbidden, (found) => `${found} is outside the world`).filter((complaint) =>

@@ -4,9 +4,9 @@
  *
  * Source: specification, "The synchronisation engines", section 14.
  */
-import type { KernelFlow } from "../KernelFlow.ts"
-import { StatusBit } from "../KernelFlow.ts"
-import type { ClientOption } from "../Machine.ts"
+import type { KernelFlow } from "../kernel/KernelFlow.ts"
+import { StatusBit } from "../kernel/KernelFlow.ts"
+import type { ClientOption } from "../machine/Machine.ts"
 import type { ReferenceFlow } from "../reference/ReferenceWire.ts"
 import type { Court } from "./Court.ts"
 import type { KernelWatch, OwnDoing } from "./KernelWatch.ts"

@@ -6,8 +6,8 @@
  * the internal cache has what the kernel has.
  */
 import type { Change } from "../../../src/core/model/Change.ts"
-import type { FakeKernel } from "../FakeKernel.ts"
-import type { KernelFlow } from "../KernelFlow.ts"
+import type { FakeKernel } from "../kernel/FakeKernel.ts"
+import type { KernelFlow } from "../kernel/KernelFlow.ts"
 import type { Court } from "./Court.ts"
 import { keyOfKernelFlow, lineOfKey } from "./WireFlow.ts"
 

@@ -2,7 +2,7 @@
  * Watches the wire: S8, S1 (a message says what its sender's cache says), the links' counters
  * (S10), and L4.
  */
-import type { SentDatagram } from "../Datagram.ts"
+import type { SentDatagram } from "../network/Datagram.ts"
 import type { ReferenceMessage } from "../reference/ReferenceWire.ts"
 import {
   BadWire,

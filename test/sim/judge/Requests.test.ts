@@ -1,8 +1,8 @@
 /** What the judge makes of requests, answers, endings and survivors: S11, S12, Q4, L1, L3. */
 import { describe, expect, it } from "vitest"
 import { Judge } from "../Judge.ts"
-import type { Machine } from "../Machine.ts"
-import { MachineFake } from "../MachineFake.ts"
+import type { Machine } from "../machine/Machine.ts"
+import { MachineFake } from "../machine/MachineFake.ts"
 import { World } from "../World.ts"
 import { marksExpected } from "./Marks.ts"
 import { trial } from "./Trial.ts"

@@ -1,6 +1,6 @@
 /** One machine as the judge sees it: what it tells, what it is told, and who watches what. */
 import type { Replica } from "../../../src/actors/Replica.ts"
-import type { Answer, ClientOption, Machine } from "../Machine.ts"
+import type { Answer, ClientOption, Machine } from "../machine/Machine.ts"
 import type { ReferenceFlow } from "../reference/ReferenceWire.ts"
 import { CommitWatch } from "./CommitWatch.ts"
 import type { Court } from "./Court.ts"

@@ -7,9 +7,9 @@
 import type { Replica } from "../../../src/actors/Replica.ts"
 import { Cluster } from "../Cluster.ts"
 import { Judge } from "../Judge.ts"
-import type { Machine } from "../Machine.ts"
-import type { Plan } from "../Plan.ts"
-import { calmPlan } from "../Plan.ts"
+import type { Machine } from "../machine/Machine.ts"
+import type { Plan } from "../plan/Plan.ts"
+import { calmPlan } from "../plan/Plan.ts"
 import { Steps } from "../Steps.ts"
 import type { World } from "../World.ts"
 

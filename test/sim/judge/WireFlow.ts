@@ -10,8 +10,8 @@
 import { Address, Base, Has, HasRare, Rare, swap32 } from "../../../src/core/model/FlowLayout.ts"
 import type { FlowView } from "../../../src/core/model/FlowView.ts"
 import { high16Of, low16Of } from "../../../src/core/text/Decimal.ts"
-import type { KernelFlow } from "../KernelFlow.ts"
-import { Direction, zoneOf } from "../KernelFlow.ts"
+import type { KernelFlow } from "../kernel/KernelFlow.ts"
+import { Direction, zoneOf } from "../kernel/KernelFlow.ts"
 import type { Addresses, ReferenceFlow } from "../reference/ReferenceWire.ts"
 
 /** A `ReferenceFlow` that is being put together. */

@@ -5,7 +5,7 @@
  *     fork("…/TryOut.ts", [from, to])     seeds number `from` up to, not including, `to`
  */
 import { simulate } from "../Simulate.ts"
-import { planOfSeed, seedOf } from "../Swarm.ts"
+import { planOfSeed, seedOf } from "../plan/Swarm.ts"
 
 /** What it says: that it begins a seed, that one failed, or that none did. */
 export type Word =

@@ -4,7 +4,7 @@
  * Source: specification, "The synchronisation engines", section 14 (and 22: the defect of SCTP tags
  * and DCCP roles).
  */
-import { attribute, nest, nfmsg, text, u16, u32, u8 } from "../NetlinkWriter.ts"
+import { attribute, nest, nfmsg, text, u16, u32, u8 } from "../kernel/NetlinkWriter.ts"
 import type { ReferenceFlow } from "./ReferenceWire.ts"
 
 export interface CommitOptions {

@@ -3,7 +3,7 @@
  *
  * Source: specification, "The kernel's connection-tracking interface", sections 2 and 7.
  */
-import { Attributes } from "../NetlinkReader.ts"
+import { Attributes } from "../kernel/NetlinkReader.ts"
 import type { SeenFlow, SeenTuple } from "./ReferenceFlow.ts"
 
 export interface KernelMessage {

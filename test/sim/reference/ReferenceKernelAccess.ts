@@ -4,9 +4,9 @@
  * Source: specification, "The synchronisation engines", sections 6, 8.3 and 14; "The kernel's
  * connection-tracking interface", sections 4 and 5.
  */
-import type { FakeKernel } from "../FakeKernel.ts"
-import type { FakeNetlinkSocket } from "../FakeNetlinkSocket.ts"
-import { nfmsg } from "../NetlinkWriter.ts"
+import type { FakeKernel } from "../kernel/FakeKernel.ts"
+import type { FakeNetlinkSocket } from "../kernel/FakeNetlinkSocket.ts"
+import { nfmsg } from "../kernel/NetlinkWriter.ts"
 import type { CommitOptions } from "./ReferenceCommit.ts"
 import { commitTimeout, createRequest, deleteRequest, isRelated } from "./ReferenceCommit.ts"
 import type { SeenFlow } from "./ReferenceFlow.ts"

@@ -3,8 +3,8 @@
  * the links, written from the specification, defects included. When one of those loses something,
  * `declaredLosses` has it, so that nobody else is blamed.
  */
-import type { FakeKernelOptions } from "../FakeKernel.ts"
-import { FakeKernel } from "../FakeKernel.ts"
+import type { FakeKernelOptions } from "../kernel/FakeKernel.ts"
+import { FakeKernel } from "../kernel/FakeKernel.ts"
 import type {
   Answer,
   ClientOption,
@@ -13,8 +13,8 @@ import type {
   MachineName,
   MachineState,
   Witness
-} from "../Machine.ts"
-import type { VirtualNetwork } from "../VirtualNetwork.ts"
+} from "../machine/Machine.ts"
+import type { VirtualNetwork } from "../network/VirtualNetwork.ts"
 import type { Process, ProcessClocks, World } from "../World.ts"
 import { wireFlow } from "./ReferenceFlow.ts"
 import { ReferenceProcess } from "./ReferenceProcess.ts"

@@ -7,9 +7,9 @@
  * Source: specification, "The synchronisation engines", sections 1, 2, 6, 12.5, 14, 15 and 20.
  */
 import type { DatagramHandle } from "../../../src/layers/live/NativeAddon.ts"
-import type { FakeKernel } from "../FakeKernel.ts"
-import type { ClientOption, MachineName } from "../Machine.ts"
-import type { VirtualNetwork } from "../VirtualNetwork.ts"
+import type { FakeKernel } from "../kernel/FakeKernel.ts"
+import type { ClientOption, MachineName } from "../machine/Machine.ts"
+import type { VirtualNetwork } from "../network/VirtualNetwork.ts"
 import type { Process, World } from "../World.ts"
 import { ReferenceDaemon } from "./ReferenceDaemon.ts"
 import { ReferenceKernelAccess } from "./ReferenceKernelAccess.ts"

@@ -16,8 +16,8 @@
 import * as Result from "effect/Result"
 import { readdirSync, readFileSync } from "node:fs"
 import { expect, test } from "vitest"
-import { planOfJson, planToJson } from "../Plan.ts"
-import { failureReport } from "../Report.ts"
+import { planOfJson, planToJson } from "../plan/Plan.ts"
+import { failureReport } from "../report/Report.ts"
 import { simulate } from "../Simulate.ts"
 
 const folder = new URL(".", import.meta.url)

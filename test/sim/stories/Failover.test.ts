@@ -5,8 +5,8 @@
  * must object. So none of them passes without replication, or without the commit.
  */
 import { expect, test } from "vitest"
-import type { Plan } from "../Plan.ts"
-import { calmPlan, plainKernel } from "../Plan.ts"
+import type { Plan } from "../plan/Plan.ts"
+import { calmPlan, plainKernel } from "../plan/Plan.ts"
 import { tell } from "./Story.ts"
 import { configurationWith, connectionsOpen } from "./StorySteps.ts"
 

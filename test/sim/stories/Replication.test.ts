@@ -3,8 +3,8 @@
  * resend queue, and what happens when the sequence numbers begin again at zero.
  */
 import { expect, test } from "vitest"
-import type { Plan } from "../Plan.ts"
-import { calmNetwork, calmPlan } from "../Plan.ts"
+import type { Plan } from "../plan/Plan.ts"
+import { calmNetwork, calmPlan } from "../plan/Plan.ts"
 import { tell } from "./Story.ts"
 import { configurationWith, connectionsOpen } from "./StorySteps.ts"
 

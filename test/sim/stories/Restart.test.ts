@@ -4,8 +4,8 @@
  * Told again without `StartupResync`, when nobody asks for what was told before.
  */
 import { expect, test } from "vitest"
-import type { Plan } from "../Plan.ts"
-import { calmPlan } from "../Plan.ts"
+import type { Plan } from "../plan/Plan.ts"
+import { calmPlan } from "../plan/Plan.ts"
 import { tell } from "./Story.ts"
 import { configurationWith, connectionsOpen } from "./StorySteps.ts"
 

@@ -11,13 +11,13 @@ import type { Replica } from "../../../src/actors/Replica.ts"
 import { FlowView, l4Of, stateOf } from "../../../src/core/model/FlowView.ts"
 import type { Cluster } from "../Cluster.ts"
 import { keyOf, keyOfKernelFlow, keyOfView } from "../judge/WireFlow.ts"
-import type { Answer, ClientOption, Ending, Machine, MachineName, Witness } from "../Machine.ts"
-import type { Plan } from "../Plan.ts"
+import type { Answer, ClientOption, Ending, Machine, MachineName, Witness } from "../machine/Machine.ts"
+import type { Plan } from "../plan/Plan.ts"
 import { ReferenceNode } from "../reference/ReferenceNode.ts"
 import type { Outcome } from "../Simulate.ts"
 import { simulate } from "../Simulate.ts"
-import type { Snapshot } from "../Survivors.ts"
-import type { TrafficConnection } from "../TrafficConnection.ts"
+import type { Snapshot } from "../traffic/Survivors.ts"
+import type { TrafficConnection } from "../traffic/TrafficConnection.ts"
 
 const tcp = 6
 /** TCP's state ESTABLISHED. */

@@ -2,8 +2,8 @@
  * What stories are made of: steps of plans with the usual filled in, and the configuration with
  * what a story is about.
  */
-import type { Plan, StepOf } from "../Plan.ts"
-import { plainConfiguration } from "../Plan.ts"
+import type { Plan, StepOf } from "../plan/Plan.ts"
+import { plainConfiguration } from "../plan/Plan.ts"
 
 type Opening = StepOf<"OpenFlows">
 

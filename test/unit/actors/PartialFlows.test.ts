@@ -8,7 +8,7 @@ import type { FlowDescription } from "../../fakes/FlowDescription.ts"
 import { describeFlow } from "../../fakes/FlowDescription.ts"
 import type { RunningNode } from "../../fakes/NodeFake.ts"
 import { linesIn, messagesTold, pass, startPair, udp } from "../../fakes/NodeFake.ts"
-import { tupleOf } from "../../sim/KernelTraffic.ts"
+import { tupleOf } from "../../sim/kernel/KernelTraffic.ts"
 
 const established = 3
 const timeWait = 7

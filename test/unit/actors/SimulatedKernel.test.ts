@@ -10,10 +10,10 @@ import type { NativeAddon } from "../../../src/layers/live/NativeAddon.ts"
 import { keptPorts, orders } from "../../fakes/KeptPorts.ts"
 import type { RunningNode } from "../../fakes/NodeFake.ts"
 import { pass, startPair } from "../../fakes/NodeFake.ts"
-import { FakeKernel } from "../../sim/FakeKernel.ts"
-import type { KernelFlow } from "../../sim/KernelFlow.ts"
-import type { Connection } from "../../sim/KernelTraffic.ts"
-import { KernelTraffic } from "../../sim/KernelTraffic.ts"
+import { FakeKernel } from "../../sim/kernel/FakeKernel.ts"
+import type { KernelFlow } from "../../sim/kernel/KernelFlow.ts"
+import type { Connection } from "../../sim/kernel/KernelTraffic.ts"
+import { KernelTraffic } from "../../sim/kernel/KernelTraffic.ts"
 
 const bufferBytes = 400_000
 
