@@ -157,7 +157,8 @@ export const make = (
     const externalTable = yield* table
     const internal = new InternalCache({
       table: internalTable,
-      forget: (slot) => protocol.forget(Entity.flow, slot)
+      forget: (slot) => protocol.forget(Entity.flow, slot),
+      renew: (slot) => protocol.renew(Entity.flow, slot)
     })
     const current = links[firstLink]!
     return {

@@ -68,7 +68,8 @@ export class Node {
     })
     this.internal = new InternalCache({
       table: table(),
-      forget: (slot) => this.protocol.forget(Entity.flow, slot)
+      forget: (slot) => this.protocol.forget(Entity.flow, slot),
+      renew: (slot) => this.protocol.renew(Entity.flow, slot)
     })
     this.external = new ExternalCache({ table: table() })
   }

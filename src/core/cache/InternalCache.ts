@@ -24,10 +24,15 @@ import { Traffic } from "./Traffic.ts"
 export interface InternalCacheOptions {
   readonly table: FlowTable
   /**
-   * The flow in `slot` goes, or another takes its place, and nobody is told: the protocol must
-   * forget every mention of it, also that it was destroyed.
+   * The flow in `slot` goes, and nobody is told: the protocol must forget every mention of it, also
+   * that it was destroyed.
    */
   readonly forget: (slot: number) => void
+  /**
+   * A fresh flow with the same key takes the slot over. The protocol forgets the one that was there
+   * as above, and knows that peers may still have it.
+   */
+  readonly renew: (slot: number) => void
 }
 
 const flagBits = Life.used | Life.updated | Life.dead
@@ -39,12 +44,14 @@ export class InternalCache {
   /** What to tell of the slot that was returned last. */
   change: Change = Change.created
   readonly #forget: (slot: number) => void
+  readonly #renew: (slot: number) => void
   readonly #flush = new Flush()
   #resyncs = 0
 
   constructor(options: InternalCacheOptions) {
     this.table = options.table
     this.#forget = options.forget
+    this.#renew = options.renew
   }
 
   /**
@@ -170,7 +177,7 @@ export class InternalCache {
     }
     // A fresh flow in the slot of the old one. That the old one ended need not be told: peers
     // replace what they have.
-    this.#forget(slot)
+    this.#renew(slot)
     if ((life & Life.dead) === 0) {
       this.stats.active--
       this.stats.destroyed++

@@ -31,6 +31,12 @@ const alarmMs = 1_000
 /** ACKs of numbers further back than this say nothing about what is queued now. */
 const recentMax = 2 ** 30
 
+/**
+ * Beside the changes that are told: the object took over the slot of another with the same key, and
+ * no peer has acknowledged it. Told as `created`.
+ */
+const renewed = 3
+
 const ListNumber = { tx: 1, resend: 2, releasedFlows: 3, releasedExpectations: 4 } as const
 
 export interface FtfwOptions {
@@ -165,7 +171,10 @@ export class Ftfw implements SyncProtocol {
 
   tell(entity: Entity, slot: number, change: Change): void {
     assert(entity !== Entity.control, "only flows and expectations are told")
-    this.#states[entity].setChange(slot, change)
+    const states = this.#states[entity]
+    // Repair: upstream sends the last change, and its peer then merges the fresh flow into the old.
+    const isCovered = change !== Change.destroyed && states.changeOf(slot) === renewed
+    if (!isCovered) states.setChange(slot, change)
     this.#queue(entity, slot)
   }
 
@@ -186,6 +195,12 @@ export class Ftfw implements SyncProtocol {
       states.setMessage(slot, none)
     }
     if (states.changeOf(slot) !== Change.created) states.setChange(slot, Change.created)
+  }
+
+  renew(entity: Entity, slot: number): void {
+    assert(entity !== Entity.control, "only flows and expectations are renewed")
+    this.forget(entity, slot)
+    this.#states[entity].setChange(slot, renewed)
   }
 
   requestResync(): void {
@@ -221,7 +236,8 @@ export class Ftfw implements SyncProtocol {
     } else {
       out.flags = hello
       out.slot = pool.slot[node]!
-      out.change = this.#states[kind].changeOf(out.slot) as Change
+      const change = this.#states[kind].changeOf(out.slot)
+      out.change = change === renewed ? Change.created : change as Change
     }
     this.#makeRoom(seq)
     this.#resend.append(node, seq)
@@ -295,6 +311,7 @@ export class Ftfw implements SyncProtocol {
     while (node !== none && !Seq.after(seq[node]!, to)) {
       const following = next[node]!
       this.#resend.remove(node)
+      this.#noteKnown(node)
       this.#settle(node)
       node = following
     }
@@ -303,6 +320,15 @@ export class Ftfw implements SyncProtocol {
     const age = Seq.distance(to, this.#seq)
     const isNewest = this.#ackedTo === -1 || age < Seq.distance(this.#ackedTo, this.#seq)
     if (age < recentMax && isNewest) this.#ackedTo = to
+  }
+
+  /** The peer has replaced what it had. */
+  #noteKnown(node: number): void {
+    const kind = this.#pool.kind[node]! as Entity
+    if (kind === Entity.control) return
+    const states = this.#states[kind]
+    const slot = this.#pool.slot[node]!
+    if (states.changeOf(slot) === renewed) states.setChange(slot, Change.created)
   }
 
   #handleNack(from: number, to: number): void {

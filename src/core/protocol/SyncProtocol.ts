@@ -60,6 +60,12 @@ export interface SyncProtocol {
    * deletion of the predecessor, sent again late, would end the successor at the peer.
    */
   forget(entity: Entity, slot: number): void
+  /**
+   * A fresh object with the same key takes `slot` over, and peers may still have the former one. As
+   * `forget`; and until a peer is known to have the fresh one it is told as `created`, whatever
+   * changes meanwhile, because peers merge an `updated` into what they have.
+   */
+  renew(entity: Entity, slot: number): void
   /** Ask peers for everything they have. */
   requestResync(): void
 

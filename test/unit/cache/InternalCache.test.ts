@@ -10,8 +10,13 @@ import { fillIpv4, fillIpv6, withCounters, withMark } from "../../model/Flows.ts
 
 const make = (flowsMax = 1000) => {
   const forgotten: Array<number> = []
+  const renewed: Array<number> = []
   const table = new FlowTable({ flowsMax, bucketsHint: 16, seed: [1, 2] })
-  const cache = new InternalCache({ table, forget: (slot) => void forgotten.push(slot) })
+  const cache = new InternalCache({
+    table,
+    forget: (slot) => void forgotten.push(slot),
+    renew: (slot) => void renewed.push(slot)
+  })
   const scratch = scratchView()
   const mark = (slot: number) => numberOf(table.view(slot, new FlowView()), Base.mark)
   const event = (kind: Change, n: number, origin: Origin = Origin.other, markOf = 0) => {
@@ -21,7 +26,7 @@ const make = (flowsMax = 1000) => {
     return { slot, change: cache.change }
   }
   const { stats } = cache
-  return { cache, event, forgotten, mark, scratch, stats, table }
+  return { cache, event, forgotten, mark, renewed, scratch, stats, table }
 }
 
 describe("the internal cache", () => {
@@ -71,7 +76,7 @@ describe("the internal cache", () => {
   })
 
   it("replaces a known flow by a new one of the same tuple", () => {
-    const { cache, event, forgotten, mark, stats } = make()
+    const { cache, event, mark, renewed, stats } = make()
     const { slot } = event(Change.created, 1, Origin.other, 7)
     event(Change.updated, 1)
 
@@ -80,7 +85,7 @@ describe("the internal cache", () => {
     assert.deepStrictEqual(replaced, { slot, change: Change.created })
     assert.strictEqual(mark(slot), 0)
     assert.strictEqual(cache.changeOf(slot), Change.created)
-    assert.deepStrictEqual(forgotten, [slot])
+    assert.deepStrictEqual(renewed, [slot])
     assert.deepStrictEqual({ ...stats }, {
       active: 1,
       created: 2,
@@ -123,7 +128,7 @@ describe("the internal cache", () => {
 
   for (const kind of [Change.created, Change.updated]) {
     it(`brings a dead flow back as a fresh one (event ${kind})`, () => {
-      const { cache, event, forgotten, mark, stats } = make()
+      const { cache, event, mark, renewed, stats } = make()
       const { slot } = event(Change.created, 1, Origin.other, 7)
       event(Change.destroyed, 1)
 
@@ -132,7 +137,7 @@ describe("the internal cache", () => {
       assert.deepStrictEqual(back, { slot, change: Change.created })
       assert.strictEqual(mark(slot), 0)
       assert.isFalse(cache.isDead(slot))
-      assert.deepStrictEqual(forgotten, [slot])
+      assert.deepStrictEqual(renewed, [slot])
       assert.deepStrictEqual({ ...stats }, {
         active: 1,
         created: 2,
@@ -166,13 +171,13 @@ describe("the internal cache", () => {
   })
 
   it("forgets the end of a flow that our own commit brings back", () => {
-    const { event, forgotten } = make()
+    const { event, renewed } = make()
     const { slot } = event(Change.created, 1)
     event(Change.destroyed, 1)
 
     assert.strictEqual(event(Change.updated, 1, Origin.commit).slot, -1)
 
-    assert.deepStrictEqual(forgotten, [slot])
+    assert.deepStrictEqual(renewed, [slot])
   })
 
   it("leaves alone what we injected for a peer", () => {

@@ -15,7 +15,7 @@ type Told = string
 
 const makeNode = (recorded: RecordedCase) => {
   const table = new FlowTable({ flowsMax: 100, bucketsHint: 16, seed: [5, 6] })
-  const cache = new InternalCache({ table, forget: () => {} })
+  const cache = new InternalCache({ table, forget: () => {}, renew: () => {} })
   const scratch = scratchView()
   const view = new FlowView()
   const out = new Uint8Array(1024)

@@ -348,6 +348,68 @@ describe("releasing", () => {
   })
 })
 
+describe("a flow that takes the slot of another over", () => {
+  /** The peer has flow 1; then its end is not told, because it appeared anew. */
+  const renewed = () => {
+    const machine = greeted()
+    machine.tell(flow, 1, Change.created)
+    say(machine)
+    hear(machine, 501, control, Flag.ack, 1001, 1001)
+    machine.tell(flow, 1, Change.destroyed)
+    machine.renew(flow, 1)
+    machine.tell(flow, 1, Change.created)
+    return machine
+  }
+
+  it("is told as new although it was updated before it was sent", () => {
+    const machine = renewed()
+    machine.tell(flow, 1, Change.updated)
+    assert.deepStrictEqual(say(machine), ["1002 created 0/1"])
+  })
+
+  it("is told as new until the peer has it", () => {
+    const machine = renewed()
+    assert.deepStrictEqual(say(machine), ["1002 created 0/1"])
+    machine.tell(flow, 1, Change.updated)
+    assert.deepStrictEqual(say(machine), ["1003 created 0/1"], "1002 may be lost")
+    hear(machine, 502, control, Flag.nack, 1003, 1003)
+    assert.deepStrictEqual(say(machine), ["1004 created 0/1"])
+    hear(machine, 503, control, Flag.ack, 1004, 1004)
+    machine.tell(flow, 1, Change.updated)
+    assert.deepStrictEqual(say(machine), ["1005 updated 0/1"])
+  })
+
+  it("is told as new to a peer that starts again, and in a bulk send", () => {
+    const machine = renewed()
+    say(machine)
+    hear(machine, 40, control, Flag.alive | Flag.hello)
+    assert.deepStrictEqual(say(machine), ["1003 helloBack created 0/1"])
+    machine.tellAgain(flow, 1)
+    assert.deepStrictEqual(say(machine), ["1004 created 0/1"])
+  })
+
+  it("is told as new after a full resend queue gave it up", () => {
+    const machine = greeted({ resendQueueSize: 1 })
+    machine.renew(flow, 1)
+    machine.tell(flow, 1, Change.created)
+    machine.tell(flow, 2, Change.created)
+    assert.deepStrictEqual(say(machine), ["1001 created 0/1", "1002 created 0/2"])
+    machine.tell(flow, 1, Change.updated)
+    assert.deepStrictEqual(say(machine), ["1003 created 0/1"])
+  })
+
+  it("ends as any other, and leaves nothing to the next flow in the slot", () => {
+    const machine = renewed()
+    machine.tell(flow, 1, Change.destroyed)
+    assert.deepStrictEqual(say(machine), ["1002 destroyed 0/1"])
+    hear(machine, 502, control, Flag.ack, 1002, 1002)
+    assert.strictEqual(machine.pollReleased(flow), 1)
+    machine.tell(flow, 1, Change.created)
+    machine.tell(flow, 1, Change.updated)
+    assert.deepStrictEqual(say(machine), ["1003 updated 0/1"])
+  })
+})
+
 describe("a full resend queue", () => {
   it("drops its head, counts, and says so once", () => {
     const machine = greeted({ resendQueueSize: 3 })
