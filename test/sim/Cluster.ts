@@ -4,16 +4,16 @@
  */
 import type { Machine, MachineName } from "./machine/Machine.ts"
 import { linkInterface } from "./machine/Machine.ts"
+import { SimNode } from "./machine/SimNode.ts"
+import { Witnesses } from "./machine/Witnesses.ts"
+import { VirtualNetwork } from "./network/VirtualNetwork.ts"
 import type { ScriptWatcher } from "./Operator.ts"
 import { Operator } from "./Operator.ts"
 import type { Plan } from "./plan/Plan.ts"
 import { configurationFor, firstPrimaries, machinesOf, peerOf } from "./plan/Plan.ts"
 import { ReferenceNode } from "./reference/ReferenceNode.ts"
 import { referenceSettings } from "./reference/ReferenceSettings.ts"
-import { SimNode } from "./machine/SimNode.ts"
 import { Traffic } from "./traffic/Traffic.ts"
-import { VirtualNetwork } from "./network/VirtualNetwork.ts"
-import { Witnesses } from "./machine/Witnesses.ts"
 import { World } from "./World.ts"
 
 /** How long a shell takes to start the client, in milliseconds. */

@@ -9,7 +9,6 @@
  * 14 and 22.
  */
 import type { Replica } from "../../src/actors/Replica.ts"
-import type { NetworkObserver, SentDatagram } from "./network/Datagram.ts"
 import { factsOf, leaked, miscounted } from "./judge/Agreement.ts"
 import type { Court } from "./judge/Court.ts"
 import type { Message } from "./judge/Ledger.ts"
@@ -24,6 +23,7 @@ import { Silence } from "./judge/Silence.ts"
 import type { DeclaredLoss, Fact, Invariant, Verdict } from "./judge/Verdict.ts"
 import { invariants, noRoomLosses, notYetApplicable } from "./judge/Verdict.ts"
 import type { Answer, ClientOption, Ending, Machine, Witness } from "./machine/Machine.ts"
+import type { NetworkObserver, SentDatagram } from "./network/Datagram.ts"
 import type { ReferenceFlow } from "./reference/ReferenceWire.ts"
 import type { World } from "./World.ts"
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { commitOf, noCommit } from "./Commit.ts"
-import { simulate } from "./Simulate.ts"
 import { planOfSeed, seedOf } from "./plan/Swarm.ts"
+import { simulate } from "./Simulate.ts"
 
 const seedsMax = 50
 /** One in so many runs twice. */

@@ -14,10 +14,10 @@ import type { Verdict } from "./judge/Verdict.ts"
 import type { Machine } from "./machine/Machine.ts"
 import type { Plan } from "./plan/Plan.ts"
 import { problemOf } from "./plan/Plan.ts"
-import { Steps } from "./Steps.ts"
 import { resyncsMax } from "./plan/Swarm.ts"
 import { Timeline } from "./report/Timeline.ts"
 import type { TimelineEntry } from "./report/Timeline.ts"
+import { Steps } from "./Steps.ts"
 import { Livelock } from "./World.ts"
 
 const tickMs = 100

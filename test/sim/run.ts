@@ -15,12 +15,12 @@ import { commitOf, noCommit, root } from "./Commit.ts"
 import { marksExpected } from "./judge/Marks.ts"
 import type { Plan } from "./plan/Plan.ts"
 import { planOfJson, planToJson } from "./plan/Plan.ts"
-import { failureReport, timelineHead, timelineLines } from "./report/Report.ts"
 import { shrink } from "./plan/Shrink.ts"
+import { planOfSeed, seedOf } from "./plan/Swarm.ts"
+import { failureReport, timelineHead, timelineLines } from "./report/Report.ts"
+import { Progress, summaryReport, Totals } from "./report/Summary.ts"
 import type { Outcome } from "./Simulate.ts"
 import { simulate } from "./Simulate.ts"
-import { Progress, summaryReport, Totals } from "./report/Summary.ts"
-import { planOfSeed, seedOf } from "./plan/Swarm.ts"
 
 const usage = `usage: npm run sim -- [options]
 

@@ -3,8 +3,8 @@
  * answers. What its answers mean is up to the test (`onAsk`).
  */
 import { FakeKernel } from "../kernel/FakeKernel.ts"
-import type { Answer, ClientOption, Machine, MachineName, MachineState } from "./Machine.ts"
 import type { World } from "../World.ts"
+import type { Answer, ClientOption, Machine, MachineName, MachineState } from "./Machine.ts"
 
 export class MachineFake implements Machine {
   readonly name: MachineName

@@ -15,10 +15,10 @@ import type {
 } from "../../../src/layers/live/NativeAddon.ts"
 import type { FakeKernel } from "../kernel/FakeKernel.ts"
 import type { FakeRouting } from "../kernel/FakeRouting.ts"
-import type { MachineName } from "./Machine.ts"
-import type { SimDisk } from "./SimDisk.ts"
 import type { VirtualNetwork } from "../network/VirtualNetwork.ts"
 import type { Process } from "../World.ts"
+import type { MachineName } from "./Machine.ts"
+import type { SimDisk } from "./SimDisk.ts"
 
 const NETLINK_ROUTE = 0
 const NETLINK_NETFILTER = 12

@@ -20,6 +20,8 @@ import { run } from "../../../src/programs/Boot.ts"
 import type { FakeKernelOptions } from "../kernel/FakeKernel.ts"
 import { FakeKernel } from "../kernel/FakeKernel.ts"
 import { FakeRouting } from "../kernel/FakeRouting.ts"
+import type { VirtualNetwork } from "../network/VirtualNetwork.ts"
+import type { Process, ProcessClocks, World } from "../World.ts"
 import type {
   Answer,
   ClientOption,
@@ -33,8 +35,6 @@ import { linkInterface } from "./Machine.ts"
 import { SimAddon } from "./SimAddon.ts"
 import { SimControl } from "./SimControl.ts"
 import { SimDisk } from "./SimDisk.ts"
-import type { VirtualNetwork } from "../network/VirtualNetwork.ts"
-import type { Process, ProcessClocks, World } from "../World.ts"
 
 /** How often a kernel looks for flows whose time is over. */
 const kernelTickMs = 500

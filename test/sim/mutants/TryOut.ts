@@ -4,8 +4,8 @@
  *
  *     fork("…/TryOut.ts", [from, to])     seeds number `from` up to, not including, `to`
  */
-import { simulate } from "../Simulate.ts"
 import { planOfSeed, seedOf } from "../plan/Swarm.ts"
+import { simulate } from "../Simulate.ts"
 
 /** What it says: that it begins a seed, that one failed, or that none did. */
 export type Word =

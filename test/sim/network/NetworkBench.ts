@@ -6,10 +6,10 @@ import type { Datagrams } from "../../../src/layers/Links.ts"
 import type { DatagramHandle, DatagramOptions } from "../../../src/layers/live/NativeAddon.ts"
 import type { MachineName } from "../machine/Machine.ts"
 import { linkAddress, linkInterface, linkPort } from "../machine/Machine.ts"
-import type { LinkFaults, NetworkOptions } from "./VirtualNetwork.ts"
-import { VirtualNetwork } from "./VirtualNetwork.ts"
 import type { Process } from "../World.ts"
 import { World } from "../World.ts"
+import type { LinkFaults, NetworkOptions } from "./VirtualNetwork.ts"
+import { VirtualNetwork } from "./VirtualNetwork.ts"
 
 export const optionsOf = (
   machine: MachineName,

@@ -5,11 +5,11 @@
  * that direction, so that other links and directions have no influence. Delay alone never reorders:
  * only `reorderPercent` does, and duplicates come late.
  */
-import type { Loss, SentDatagram } from "./Datagram.ts"
-import { losses } from "./Datagram.ts"
 import type { Stream } from "../Dice.ts"
 import type { MachineName } from "../machine/Machine.ts"
 import type { World } from "../World.ts"
+import type { Loss, SentDatagram } from "./Datagram.ts"
+import { losses } from "./Datagram.ts"
 
 export interface LinkFaults {
   lossPercent: number

@@ -5,12 +5,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import type { DatagramOptions } from "../../../src/layers/live/NativeAddon.ts"
-import type { DatagramPath } from "./Datagram.ts"
 import type { MachineName } from "../machine/Machine.ts"
 import { linkAddress, linkInterface, linkPort } from "../machine/Machine.ts"
+import { World } from "../World.ts"
+import type { DatagramPath } from "./Datagram.ts"
 import { Capture } from "./Pcap.ts"
 import { VirtualNetwork } from "./VirtualNetwork.ts"
-import { World } from "../World.ts"
 
 const hasTcpdump = spawnSync("tcpdump", ["--version"]).error === undefined
 

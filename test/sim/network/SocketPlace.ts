@@ -6,10 +6,10 @@
  */
 import { parseIpv4, parseIpv6 } from "../../../src/core/config/Address.ts"
 import type { DatagramOptions } from "../../../src/layers/live/NativeAddon.ts"
-import type { DatagramPath } from "./Datagram.ts"
 import type { MachineName } from "../machine/Machine.ts"
 import { linkAddress, linkInterface, machineNames } from "../machine/Machine.ts"
 import type { Process } from "../World.ts"
+import type { DatagramPath } from "./Datagram.ts"
 
 const [EINVAL, EADDRNOTAVAIL] = [22, 99]
 /** Source port of what nobody's socket sent. */

@@ -12,8 +12,8 @@ import type {
 } from "../../../src/layers/live/NativeAddon.ts"
 import type { MachineName } from "../machine/Machine.ts"
 import { linkPort } from "../machine/Machine.ts"
-import { Bench, numbered, optionsOf, packed, range, unpacked } from "./NetworkBench.ts"
 import type { Process } from "../World.ts"
+import { Bench, numbered, optionsOf, packed, range, unpacked } from "./NetworkBench.ts"
 
 const [EBADF, EAGAIN, ENODEV, EINVAL, EADDRNOTAVAIL] = [9, 11, 19, 22, 99]
 

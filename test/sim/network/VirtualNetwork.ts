@@ -10,16 +10,16 @@
  * Source: udp(7), ip(7), ipv6(7); specification, chapter "Wire protocol", sections 10 and 13.
  */
 import type { DatagramHandle, DatagramOptions } from "../../../src/layers/live/NativeAddon.ts"
-import type { DatagramPath, Loss, NetworkObserver, SentDatagram } from "./Datagram.ts"
-import { fragmentCount, losses, payloadMax, wireBytes } from "./Datagram.ts"
 import type { MachineName } from "../machine/Machine.ts"
 import { machineNames, numberOf } from "../machine/Machine.ts"
+import type { Process, World } from "../World.ts"
+import type { DatagramPath, Loss, NetworkObserver, SentDatagram } from "./Datagram.ts"
+import { fragmentCount, losses, payloadMax, wireBytes } from "./Datagram.ts"
 import type { DirectionCounters, LinkFaults, Transit } from "./NetworkDirection.ts"
 import { Direction, noFaults } from "./NetworkDirection.ts"
 import { Capture } from "./Pcap.ts"
 import { linkOf, listenerFor, pathBack, pathBetween, placeOf } from "./SocketPlace.ts"
 import { VirtualSocket } from "./VirtualSocket.ts"
-import type { Process, World } from "../World.ts"
 
 export type { Loss, NetworkObserver, SentDatagram } from "./Datagram.ts"
 export type { DirectionCounters, LinkFaults } from "./NetworkDirection.ts"

@@ -11,7 +11,13 @@
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type { MachineName } from "../machine/Machine.ts"
-import { clientOptions, linkAddress, linkInterface, linkPort, machineNames } from "../machine/Machine.ts"
+import {
+  clientOptions,
+  linkAddress,
+  linkInterface,
+  linkPort,
+  machineNames
+} from "../machine/Machine.ts"
 
 const integer = (minimum: number, maximum: number) =>
   Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum, maximum })))

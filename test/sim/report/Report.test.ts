@@ -1,13 +1,13 @@
 /** The text of a failure, whole. */
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
-import { pageWidth } from "./Columns.ts"
 import type { Plan, Step } from "../plan/Plan.ts"
 import { calmNetwork, calmPlan, plainConfiguration, plainKernel } from "../plan/Plan.ts"
 import { faultTexts, stepText } from "../plan/PlanText.ts"
+import { planOfSeed, seedOf } from "../plan/Swarm.ts"
+import { pageWidth } from "./Columns.ts"
 import type { Failure, ReportedEvent } from "./Report.ts"
 import { failureReport, timelineHead, timelineLines } from "./Report.ts"
-import { planOfSeed, seedOf } from "../plan/Swarm.ts"
 
 const plan: Plan = calmPlan({
   seed: "0x9e3779b97f4a7c15",

@@ -5,11 +5,11 @@
  *
  * At most 120 columns wide. No colours: it is also what continuous integration keeps.
  */
-import { beside, labelled, pageWidth, wrap, wrapStatements } from "./Columns.ts"
 import type { MachineName } from "../machine/Machine.ts"
 import type { Plan } from "../plan/Plan.ts"
 import { machinesOf, stepsInOrder } from "../plan/Plan.ts"
 import { faultTexts, secondsText, settingsTexts, stepText } from "../plan/PlanText.ts"
+import { beside, labelled, pageWidth, wrap, wrapStatements } from "./Columns.ts"
 
 /** One event of a run. `machine` undefined: it happened to the world. */
 export interface ReportedEvent {

@@ -2,8 +2,8 @@
  * What many runs come to: how much was simulated, which faults were injected, which events that
  * must happen somewhere have happened, and how fast it was; and the line that says so meanwhile.
  */
-import { labelled, pageWidth, wrapStatements } from "./Columns.ts"
 import { faultName } from "../plan/PlanText.ts"
+import { labelled, pageWidth, wrapStatements } from "./Columns.ts"
 
 /** What one run contributes. */
 export interface RunFacts {

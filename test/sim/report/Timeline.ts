@@ -2,7 +2,14 @@
  * What happened, for people: one line per event, with its moment and the machine it happened on.
  * Of datagrams only the facts are kept; their text is made when somebody wants to read it.
  */
-import type { Answer, ClientOption, Ending, Machine, MachineName, Witness } from "../machine/Machine.ts"
+import type {
+  Answer,
+  ClientOption,
+  Ending,
+  Machine,
+  MachineName,
+  Witness
+} from "../machine/Machine.ts"
 import type { NetworkObserver, SentDatagram, VirtualNetwork } from "../network/VirtualNetwork.ts"
 import type { World } from "../World.ts"
 

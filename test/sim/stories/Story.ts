@@ -11,7 +11,14 @@ import type { Replica } from "../../../src/actors/Replica.ts"
 import { FlowView, l4Of, stateOf } from "../../../src/core/model/FlowView.ts"
 import type { Cluster } from "../Cluster.ts"
 import { keyOf, keyOfKernelFlow, keyOfView } from "../judge/WireFlow.ts"
-import type { Answer, ClientOption, Ending, Machine, MachineName, Witness } from "../machine/Machine.ts"
+import type {
+  Answer,
+  ClientOption,
+  Ending,
+  Machine,
+  MachineName,
+  Witness
+} from "../machine/Machine.ts"
 import type { Plan } from "../plan/Plan.ts"
 import { ReferenceNode } from "../reference/ReferenceNode.ts"
 import type { Outcome } from "../Simulate.ts"

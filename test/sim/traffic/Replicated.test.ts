@@ -4,10 +4,10 @@ import type { KernelFlow } from "../kernel/KernelFlow.ts"
 import { inverted } from "../kernel/KernelFlow.ts"
 import { MachineFake } from "../machine/MachineFake.ts"
 import type { ReferenceFlow } from "../reference/ReferenceWire.ts"
+import { World } from "../World.ts"
 import { replicatedIn } from "./Replicated.ts"
 import { Traffic } from "./Traffic.ts"
 import type { TrafficKind } from "./TrafficConnection.ts"
-import { World } from "../World.ts"
 
 const ours = { kind: "conntrackd", windowTracking: false } as const
 

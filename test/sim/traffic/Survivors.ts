@@ -109,12 +109,14 @@ export interface Enquiry {
   readonly isRefused: (connection: TrafficConnection) => boolean
   /** Where its packets go. */
   readonly kernelOf: (connection: TrafficConnection) => FakeKernel | undefined
+  /** No living connection whose packets got through has this original tuple. */
+  readonly isOver: (original: KernelTuple, zone: number) => boolean
 }
 
 /** Sorts the connections of the snapshot by what became of them. Sends packets. */
 export const checkSurvivors = (
   snapshot: Snapshot,
-  { isRefused, kernelOf, verdictOf }: Enquiry
+  { isOver, isRefused, kernelOf, verdictOf }: Enquiry
 ): SurvivorReport => {
   const casualties: Array<PacketVerdict> = []
   /** Tuples of those whose entries cannot have the port that they had. */
@@ -143,29 +145,38 @@ export const checkSurvivors = (
     else if (isRefused(connection)) excused["kernel refused"]++
     else casualties.push(verdict)
   }
-  const rest = withoutDisplaced(casualties, displaced, kernelOf)
+  const isDisplaced = (original: KernelTuple, zone: number): boolean =>
+    displaced.has(keyOf(original, zone)) || isOver(original, zone)
+  const rest = withoutDisplaced(casualties, { displaced, isDisplaced, kernelOf })
   excused["port given away"] += casualties.length - rest.length
   return { casualties: rest, survivors, excused }
 }
 
+interface Displacement {
+  readonly displaced: Set<string>
+  readonly isDisplaced: Enquiry["isOver"]
+  readonly kernelOf: Enquiry["kernelOf"]
+}
+
 /**
  * To an entry whose port was given away the kernel gives another port, perhaps that of an entry
- * which is committed later; and so on.
+ * which is committed later; and so on. What a peer was never told the end of may be in the way, too;
+ * whether it had to be told is judged elsewhere (Q1).
  */
 const withoutDisplaced = (
   casualties: ReadonlyArray<PacketVerdict>,
-  displaced: Set<string>,
-  kernelOf: Enquiry["kernelOf"]
+  displacement: Displacement
 ): ReadonlyArray<PacketVerdict> => {
+  const { displaced, isDisplaced, kernelOf } = displacement
   const rest = casualties.filter(({ connection }) => {
     const { reply, zone } = connection
     const holder = reply === undefined ? undefined : kernelOf(connection)?.find(reply, zone)
-    if (holder === undefined || !displaced.has(keyOf(holder.original, zone))) return true
+    if (holder === undefined || !isDisplaced(holder.original, zone)) return true
     displaced.add(tupleKeyOf(connection))
     return false
   })
   const isStable = rest.length === casualties.length
-  return isStable ? rest : withoutDisplaced(rest, displaced, kernelOf)
+  return isStable ? rest : withoutDisplaced(rest, displacement)
 }
 
 const tupleKeyOf = ({ original, zone }: TrafficConnection): string => keyOf(original, zone)

@@ -2,18 +2,22 @@
 import { assert, describe, it } from "@effect/vitest"
 import { scratchView } from "../../../src/core/model/FlowView.ts"
 import { decodeFlow } from "../../../src/core/netlink/CtnetlinkDecode.ts"
-import { encodeCreate, encodeDump, requestOptions } from "../../../src/core/netlink/CtnetlinkEncode.ts"
+import {
+  encodeCreate,
+  encodeDump,
+  requestOptions
+} from "../../../src/core/netlink/CtnetlinkEncode.ts"
 import { NlmsgCursor } from "../../../src/core/netlink/Nlmsg.ts"
 import type { FakeKernel } from "../kernel/FakeKernel.ts"
 import type { KernelFlow } from "../kernel/KernelFlow.ts"
 import { keyOf, StatusBit, tcpStates } from "../kernel/KernelFlow.ts"
 import type { Machine } from "../machine/Machine.ts"
 import { MachineFake } from "../machine/MachineFake.ts"
+import { World } from "../World.ts"
 import type { TrafficOptions } from "./Traffic.ts"
 import { Traffic } from "./Traffic.ts"
 import type { TrafficConnection } from "./TrafficConnection.ts"
 import { trafficKinds } from "./TrafficConnection.ts"
-import { World } from "../World.ts"
 
 const setUp = (options: Partial<TrafficOptions> = {}, seed = "seed") => {
   const world = new World({ seed })

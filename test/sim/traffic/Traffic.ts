@@ -10,8 +10,6 @@
  *
  * Randomness is keyed: what connection n is depends on n alone.
  */
-import type { Change } from "./Conversation.ts"
-import { begin, goOn, greet, sayGoodbye, talk } from "./Conversation.ts"
 import type { Stream } from "../Dice.ts"
 import type { FakeKernel } from "../kernel/FakeKernel.ts"
 import type { KernelFlow, KernelTuple } from "../kernel/KernelFlow.ts"
@@ -19,11 +17,13 @@ import { hasPorts, inverted, isSameTuple, keyOf } from "../kernel/KernelFlow.ts"
 import type { Connection } from "../kernel/KernelTraffic.ts"
 import { KernelTraffic, translatedTuple } from "../kernel/KernelTraffic.ts"
 import type { Machine, MachineName } from "../machine/Machine.ts"
+import type { World } from "../World.ts"
+import type { Change } from "./Conversation.ts"
+import { begin, goOn, greet, sayGoodbye, talk } from "./Conversation.ts"
 import type { PacketVerdict, Snapshot, SurvivorReport } from "./Survivors.ts"
 import { checkSurvivors, flowIn, isEstablished, tryPackets } from "./Survivors.ts"
 import type { ConnectionOptions, Phase, TrafficKind, Translated } from "./TrafficConnection.ts"
 import { TrafficConnection } from "./TrafficConnection.ts"
-import type { World } from "../World.ts"
 
 export interface TrafficOptions {
   readonly world: World
@@ -440,8 +440,11 @@ export class Traffic {
     isRefused: (connection: TrafficConnection) => boolean = () => false
   ): SurvivorReport {
     const holders = this.#holders()
+    const heard = this.#alive.filter(({ unheardSinceMs }) => unheardSinceMs === undefined)
+    const living = new Set(heard.map(({ original, zone }) => keyOf(original, zone)))
     return checkSurvivors(snapshot, {
       isRefused,
+      isOver: (original, zone) => !living.has(keyOf(original, zone)),
       verdictOf: (connection) => this.#try(connection, holders),
       kernelOf: (connection) => this.#machineOf(connection, holders)?.kernel
     })
