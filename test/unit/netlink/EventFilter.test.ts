@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ownEventsFilter } from "../../../src/core/netlink/EventFilter.ts"
-import { bpfAccepts } from "../../sim/ClassicBpf.ts"
+import { bpfAccepts } from "../../sim/kernel/ClassicBpf.ts"
 
 const messageFrom = (portId: number): Uint8Array => {
   const message = new Uint8Array(196)
