@@ -223,7 +223,7 @@ export class Judge implements Witness, NetworkObserver {
   #problem(): Problem | undefined {
     for (const side of this.#sides.values()) this.#noteForeignLosses(side)
     for (const side of this.#sides.values()) {
-      const problem = problemOf(side, this.#sides.get(side.machine.peerName), this.#court)
+      const problem = problemOf(side, this.#sides.get(side.machine.peerName))
       if (problem !== undefined) return problem
     }
     return undefined

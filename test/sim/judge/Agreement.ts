@@ -181,17 +181,11 @@ export const againstLedger = (life: Life, incoming: Ledger): ReadonlyArray<Disag
   return found
 }
 
-/** How a field of an earlier flow of the same tuple got stuck at the peer; counted only. */
-export interface AgreementNotes {
-  leftover(): void
-}
-
 /** Q1 and Q2: what the sender has against what the receiver was told, flow by flow. */
 export const betweenCaches = (
   life: Life,
   sender: SenderWatch,
-  outgoing: Ledger,
-  notes: AgreementNotes
+  outgoing: Ledger
 ): ReadonlyArray<Disagreement> => {
   const found: Array<Disagreement> = []
   if (outgoing.isPoisoned) return found
@@ -223,7 +217,16 @@ export const betweenCaches = (
           ...historyOf(told)
         ]
       })
-    } else if (differingFields(held, asKept(told.appliedFlow)).length > 0) notes.leftover()
+    } else if (!told.hasLeftover && differingFields(held, asKept(told.appliedFlow)).length > 0) {
+      found.push({
+        where: `${outgoing.receiver} external has fields of an earlier flow`,
+        lines: [
+          line(internal.table, slot),
+          ...differenceLines(held, asKept(told.appliedFlow)),
+          ...historyOf(told)
+        ]
+      })
+    }
   }
   for (const key of outgoing.held.keys()) {
     if (slots.has(key)) continue

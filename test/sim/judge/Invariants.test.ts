@@ -125,6 +125,50 @@ describe("S1 nothing invented", () => {
   })
 })
 
+/** Flows end and begin again with the same tuples while much is lost. */
+const reopening = {
+  network: { ...calmNetwork, lossPercent: 40 },
+  steps: [
+    {
+      _tag: "OpenFlows",
+      atMs: 1_000,
+      count: 20,
+      kind: "tcp",
+      translated: "source",
+      family: 4,
+      overMs: 500,
+      established: true
+    },
+    { _tag: "UpdateFlows", atMs: 3_000, count: 20, change: "mark", overMs: 100 },
+    { _tag: "ResetFlows", atMs: 5_000, count: 20 },
+    { _tag: "ReopenFlows", atMs: 5_001, count: 20 }
+  ]
+} as const
+
+describe("S1 nothing of an earlier flow", () => {
+  it("sees a fresh flow that is merged into the one before it", () => {
+    const tamper = onlyA(({ replica: { protocol } }) => {
+      protocol.renew = (entity, slot) => protocol.forget(entity, slot)
+    })
+    const { verdict } = trial({ tamper, changes: reopening })
+    expect(verdict?.invariant).toBe("S1")
+    expect(verdict?.sentence).toContain("made an entry of two flows")
+  })
+
+  it("is content with one that replaces it", () => {
+    let renewed = 0
+    const tamper = onlyA(({ replica: { protocol } }) => {
+      const renew = protocol.renew.bind(protocol)
+      protocol.renew = (entity, slot) => {
+        renewed++
+        renew(entity, slot)
+      }
+    })
+    expect(trial({ tamper, changes: reopening }).verdict).toBeUndefined()
+    expect(renewed).toBeGreaterThan(0)
+  })
+})
+
 describe("S2 nothing resurrected", () => {
   it("sees a destroyed flow that stays", () => {
     const tamper = onlyB(({ replica: { external } }) => {

@@ -28,6 +28,8 @@ export interface Message {
   /** When it was built, in order and in time. */
   readonly moment: number
   readonly atMs: number
+  /** When its flow began, among those with the same key. 0: not known. */
+  readonly birth: number
   /** It left in a datagram. */
   isSent: boolean
   /** The life that accepted it last; 0: nobody. */
@@ -55,6 +57,10 @@ export class Told {
   appliedType = -1
   appliedFlow: ReferenceFlow | undefined
   appliedLife = 0
+  /** When the flow of that message began. */
+  appliedBirth = 0
+  /** The receiver's entry has fields of an earlier flow, and may. */
+  hasLeftover = false
   /** When it was applied, in order and in time. */
   appliedAtMoment = -1
   appliedAtMs = 0

@@ -151,6 +151,7 @@ export class NetworkWatch {
         to,
         moment: this.#court.nextMoment(),
         atMs: this.#court.nowMs(),
+        birth: 0,
         isSent: true,
         acceptedBy: 0,
         aboutLife: 0

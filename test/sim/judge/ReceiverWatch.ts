@@ -13,7 +13,7 @@ import type { Inbound } from "../../../src/core/protocol/SyncProtocol.ts"
 import { Verdict } from "../../../src/core/protocol/SyncProtocol.ts"
 import { Flag } from "../reference/ReferenceWire.ts"
 import type { Court } from "./Court.ts"
-import type { Ledger, Message } from "./Ledger.ts"
+import type { Ledger, Message, Told } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
 import type { SenderWatch } from "./SenderWatch.ts"
 import { NoRoom } from "./Verdict.ts"
@@ -303,7 +303,9 @@ export class ReceiverWatch {
     if (key === undefined) return
     this.#checkOrder(current, key)
     const told = incoming.of(key)
+    this.#checkLeftover(current, key, told)
     told.appliedMoment = current.moment
+    told.appliedBirth = current.birth
     told.appliedType = current.type
     told.appliedFlow = current.flow
     told.appliedLife = current.life
@@ -365,6 +367,34 @@ export class ReceiverWatch {
         ? `${life.machine} brought a destroyed flow back with the older message ${seq}`
         : `${life.machine} applied ${seq}, which is older than what it had`,
       () => [["the flow", [incoming.lineOf(key)]], ["its history", told.historyLines]]
+    )
+  }
+
+  /**
+   * S1: an update must not be merged into what is left of an earlier flow with the same tuple,
+   * unless something was lost between the two.
+   */
+  #checkLeftover({ birth, flow, seq, type }: Message, key: string, told: Told): void {
+    const { court, incoming, life } = this.#parts
+    const held = incoming.held.get(key)
+    if (type !== Change.updated || held === undefined) {
+      told.hasLeftover = false
+      return
+    }
+    if (birth === told.appliedBirth || birth === 0) return
+    const fields = differingFields(merged(held, asKept(flow!)), asKept(flow!))
+    if (fields.length === 0) return
+    told.hasLeftover = true
+    court.mark("field of an earlier flow left at the peer")
+    if (told.doubtMoment > told.appliedMoment || incoming.isPoisoned) return
+    court.violate(
+      "S1",
+      `${life.machine} made an entry of two flows of ${incoming.sender}'s with number ${seq}`,
+      () => [
+        ["the flow", [incoming.lineOf(key)]],
+        ["left of the earlier", fields],
+        ["its history", told.historyLines]
+      ]
     )
   }
 

@@ -59,11 +59,15 @@ export class SenderWatch {
   #isInBulk = false
   /** When a bulk send was asked for last. */
   #bulkMoment = 0
+  /** When a slot changed hands last, and when none had. */
+  readonly #births = new Map<number, number>()
+  readonly #firstBirth: number
   /** Messages in the tx queue before the message that is handled now. */
   #txBefore = 0
 
   constructor(parts: SenderParts) {
     this.#parts = parts
+    this.#firstBirth = parts.court.nextMoment()
     const { protocol, settings: { sync } } = parts.life.replica
     this.#options = {
       windowTracking: sync.tcpWindowTracking,
@@ -202,7 +206,11 @@ export class SenderWatch {
     }
     const forget = protocol.forget.bind(protocol)
     protocol.forget = (entity, slot) => {
-      if (entity === Entity.flow) this.mirror.removeSlot(slot)
+      if (entity === Entity.flow) {
+        this.mirror.removeSlot(slot)
+        // Of a flow that was released, that a flush removed, or that another follows (`renew`).
+        this.#births.set(slot, this.#parts.court.nextMoment())
+      }
       forget(entity, slot)
     }
     const start = bulk.start.bind(bulk)
@@ -327,6 +335,7 @@ export class SenderWatch {
       to: out.ackTo,
       moment: court.nextMoment(),
       atMs: court.nowMs(),
+      birth: isFlow ? this.#births.get(out.slot) ?? this.#firstBirth : 0,
       isSent: false,
       acceptedBy: 0,
       aboutLife: life.heardLife

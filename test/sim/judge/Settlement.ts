@@ -1,7 +1,6 @@
 /** What is not yet as it must be when faults and traffic have stopped: Q1, Q2, Q5, L1. */
 import type { Disagreement } from "./Agreement.ts"
 import { againstKernel, againstLedger, betweenCaches, miscounted, undrained } from "./Agreement.ts"
-import type { Court } from "./Court.ts"
 import { foreignReceives, foreignTold } from "./ForeignAgreement.ts"
 import type { Running, Side } from "./Side.ts"
 import { foreignWindowOf } from "./Side.ts"
@@ -20,15 +19,14 @@ const isUp = (side: Side | undefined): side is Side =>
 /** The first thing that is wrong with this machine, and what it told its peer. */
 export const problemOf = (
   side: Side,
-  peer: Side | undefined,
-  court: Court
+  peer: Side | undefined
 ): Problem | undefined => {
   if (side.isAsked) {
     return { invariant: "L1", sentence: `${side.machine.name} has not answered its clients` }
   }
   return side.running === undefined
     ? problemOfForeign(side, peer)
-    : problemInside(side, side.running) ?? problemBetween(side, side.running, peer, court)
+    : problemInside(side, side.running) ?? problemBetween(side, side.running, peer)
 }
 
 /** A daemon of ours by itself: its counters, its kernel, what it was told. */
@@ -60,8 +58,7 @@ const problemInside = (side: Side, { life }: Running): Problem | undefined => {
 const problemBetween = (
   side: Side,
   { life, receiver, sender }: Running,
-  peer: Side | undefined,
-  court: Court
+  peer: Side | undefined
 ): Problem | undefined => {
   const { incoming, machine: { name }, outgoing } = side
   if (!isUp(peer) || outgoing.isPoisoned || incoming.isPoisoned) return undefined
@@ -71,9 +68,7 @@ const problemBetween = (
   const isForeign = peer.machine.kind === "reference"
   const found = isForeign
     ? foreignReceives(life, sender, outgoing, foreignWindowOf(peer.machine)!)
-    : betweenCaches(life, sender, outgoing, {
-      leftover: () => court.mark("field of an earlier flow left at the peer")
-    })
+    : betweenCaches(life, sender, outgoing)
   if (found.length > 0) {
     const invariant = outgoing.losses > 0 ? "Q2" : "Q1"
     const sentence = `${peer.machine.name}'s external cache differs from ${name}'s internal cache`
