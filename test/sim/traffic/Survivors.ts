@@ -160,8 +160,8 @@ interface Displacement {
 
 /**
  * To an entry whose port was given away the kernel gives another port, perhaps that of an entry
- * which is committed later; and so on. What a peer was never told the end of may be in the way, too;
- * whether it had to be told is judged elsewhere (Q1).
+ * which is committed later; and so on. An entry whose end a peer was never told may be in the way,
+ * too; whether it had to be told is judged elsewhere (Q1).
  */
 const withoutDisplaced = (
   casualties: ReadonlyArray<PacketVerdict>,
