@@ -374,7 +374,7 @@ export class Judge implements Witness, NetworkObserver {
     }
     running.links.read++
     running.links.readBytes += bytes.length
-    running.receiver.read(datagram.link, this.#wire.messagesOf(datagram, bytes))
+    running.receiver.read(datagram.link, this.#wire.messagesOf(datagram, bytes), bytes)
   }
 
   /** What a peer that is not ours makes of bytes that nobody sent cannot be seen. */

@@ -5,7 +5,7 @@
  * Source: specification, "The synchronisation engines", section 14.
  */
 import type { KernelFlow } from "../kernel/KernelFlow.ts"
-import { StatusBit } from "../kernel/KernelFlow.ts"
+import { hasPorts, isSameTuple, StatusBit } from "../kernel/KernelFlow.ts"
 import type { ClientOption } from "../machine/Machine.ts"
 import type { ReferenceFlow } from "../reference/ReferenceWire.ts"
 import type { Court } from "./Court.ts"
@@ -181,11 +181,30 @@ export class CommitWatch implements OwnDoing {
     if (is.reply.src !== replySource || is.reply.dst !== replyDestination) {
       return `reply ${is.reply.src} to ${is.reply.dst}, not ${replySource} to ${replyDestination}`
     }
+    const other = statusComplaint(flow, is) ?? stateComplaint(flow, is) ??
+      this.#portComplaint(flow, is) ?? seqAdjComplaint(flow, is)
+    if (other !== undefined) return other
+    if (flow.helper !== undefined && is.helper !== flow.helper) {
+      return `helper ${is.helper}, not ${flow.helper}`
+    }
     if (flow.labels !== undefined && is.labels !== undefined) {
       const labels = new DataView(is.labels.buffer, is.labels.byteOffset)
       if (flow.labels.some((value, i) => labels.getUint32(4 * i, true) !== value)) return "labels"
     }
     return this.#timeoutComplaint(key, flow, is)
+  }
+
+  /** Translated ports are as they were, unless another flow has them. */
+  #portComplaint(flow: ReferenceFlow, { original, reply }: KernelFlow): string | undefined {
+    if (!hasPorts(original.l4)) return undefined
+    const a = flow.dnatPort ?? original.b
+    const b = flow.snatPort ?? original.a
+    if (reply.a === a && reply.b === b) return undefined
+    const wanted = { ...reply, a, b }
+    for (const { reply: taken } of this.#parts.kernel.kernel!.flows) {
+      if (isSameTuple(taken, wanted)) return undefined
+    }
+    return `reply ports ${reply.a} to ${reply.b}, not ${a} to ${b}`
   }
 
   #timeoutComplaint(key: string, flow: ReferenceFlow, is: KernelFlow): string | undefined {
@@ -217,4 +236,36 @@ export class CommitWatch implements OwnDoing {
     const tuple = { src: src!, dst: dst!, l4: Number(l4), a: Number(a), b: Number(b) }
     return this.#parts.kernel.kernel!.find(tuple, Number(zone))
   }
+}
+
+const lasting = StatusBit.seenReply | StatusBit.assured
+
+/** Bits that packets would set, and those that say that translation is decided. */
+const statusComplaint = (flow: ReferenceFlow, is: KernelFlow): string | undefined => {
+  let wanted = (flow.status ?? 0) & lasting
+  if (flow.snatAddress !== undefined) wanted |= StatusBit.srcNatDone
+  if (flow.dnatAddress !== undefined) wanted |= StatusBit.dstNatDone
+  const lacking = wanted & ~is.status
+  return lacking === 0 ? undefined : `status 0x${is.status.toString(16)}, ${bitsOf(lacking)} lacks`
+}
+
+const bitsOf = (status: number): string =>
+  Object.entries(StatusBit).filter(([, bit]) => (status & bit) !== 0).map(([name]) => name).join()
+
+const stateComplaint = (
+  { sctpState, sctpTagOriginal, sctpTagReply }: ReferenceFlow,
+  { sctp }: KernelFlow
+): string | undefined => {
+  if (sctp === undefined || sctpState === undefined) return undefined
+  if (sctpState < 8 && sctp.state !== sctpState) return `SCTP state ${sctp.state}, not ${sctpState}`
+  const [original, reply] = sctp.tags
+  if (original === (sctpTagOriginal ?? 0) && reply === (sctpTagReply ?? 0)) return undefined
+  return `SCTP tags ${original} ${reply}, not ${sctpTagOriginal} ${sctpTagReply}`
+}
+
+const seqAdjComplaint = (flow: ReferenceFlow, is: KernelFlow): string | undefined => {
+  if (flow.seqAdj === undefined || flow.seqAdj.every((value) => value === 0)) return undefined
+  const has = is.seqAdj?.flat() ?? []
+  if (flow.seqAdj.every((value, i) => value === has[i])) return undefined
+  return `sequence adjustment ${has.join(" ")}, not ${flow.seqAdj.join(" ")}`
 }

@@ -9,6 +9,8 @@ import { Base } from "../../../src/core/model/FlowLayout.ts"
 import { FlowView } from "../../../src/core/model/FlowView.ts"
 import { Entity, Verdict } from "../../../src/core/protocol/SyncProtocol.ts"
 import { calmNetwork, calmPlan } from "../plan/Plan.ts"
+import type { KernelFlow } from "../kernel/KernelFlow.ts"
+import { StatusBit } from "../kernel/KernelFlow.ts"
 import { Flag } from "../reference/ReferenceWire.ts"
 import type { Scene } from "./Trial.ts"
 import { trial } from "./Trial.ts"
@@ -386,6 +388,28 @@ describe("S10 counters add up", () => {
     })
     expect(invariantOf(tamper)).toBe("S10")
   })
+
+  const noise = {
+    steps: [
+      { _tag: "Noise", atMs: 3_000, link: 0, to: "B", count: 40 },
+      { _tag: "Failover", atMs: 5_000, to: "B" }
+    ]
+  } as const
+  it.each(["badSize", "truncated", "badHeader"] as const)("sees noise that %s misses", (name) => {
+    const counts: Array<number> = []
+    const tamper = onlyB(({ replica: { receive }, world }) => {
+      world.after(3_500, () => {
+        counts.push(receive[name])
+        receive[name]--
+      })
+    })
+    expect(trial({ tamper, changes: noise }).verdict?.invariant).toBe("S10")
+    expect(counts[0]).toBeGreaterThan(0)
+  })
+
+  it("is content with noise that is counted", () => {
+    expect(trial({ changes: noise }).verdict).toBeUndefined()
+  })
 })
 
 describe("Q1 and Q2 caches agree", () => {
@@ -473,6 +497,56 @@ describe("Q3 commit restores", () => {
       external.holds = (slot) => slot % 5 !== 3 && holds(slot)
     })
     expect(invariantOf(tamper)).toBe("Q3")
+  })
+
+  const damages: Record<string, (flow: KernelFlow) => void> = {
+    "the bit that there were answers": (flow) => (flow.status &= ~StatusBit.seenReply),
+    "the bit that it is established": (flow) => (flow.status &= ~StatusBit.assured),
+    "that its translation is decided": (flow) => (flow.status &= ~StatusBit.srcNatDone),
+    "a port of its translation": (flow) => {
+      flow.reply = { ...flow.reply, b: flow.reply.b ^ 1 }
+    },
+    "its helper": (flow) => delete flow.helper,
+    "its sequence adjustment": (flow) => (flow.seqAdj = [[0, 0, 0], [0, 0, 0]])
+  }
+  it.each(Object.entries(damages))("sees a committed flow that lost %s", (_, damage) => {
+    const tamper = ({ machine, world }: Scene): void => {
+      if (machine.name === "A") {
+        // No event tells of it: somebody reads the table again and sends everything.
+        world.after(2_000, () => {
+          for (const flow of machine.kernel.flows) {
+            flow.status |= StatusBit.seqAdjust
+            flow.seqAdj = [[7, 0, 4], [9, 0, 2]]
+          }
+          machine.ask("-R")
+        })
+        world.after(3_000, () => machine.ask("-B"))
+        return
+      }
+      // What B commits at 5 s.
+      world.after(4_900, () => {
+        machine.kernel.observe({ created: damage, updated: damage })
+      })
+    }
+    const { verdict } = trial({
+      tamper,
+      changes: {
+        steps: [
+          {
+            _tag: "OpenFlows",
+            atMs: 1_000,
+            count: 8,
+            kind: "ftp",
+            translated: "source",
+            family: 4,
+            overMs: 500,
+            established: true
+          },
+          { _tag: "Failover", atMs: 5_000, to: "B" }
+        ]
+      }
+    })
+    expect(verdict?.invariant).toBe("Q3")
   })
 })
 

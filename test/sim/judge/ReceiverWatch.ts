@@ -15,6 +15,7 @@ import { Flag } from "../reference/ReferenceWire.ts"
 import type { Court } from "./Court.ts"
 import type { Ledger, Message, Told } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
+import { isMalformed, Malformed } from "./Malformed.ts"
 import type { SenderWatch } from "./SenderWatch.ts"
 import { NoRoom } from "./Verdict.ts"
 import {
@@ -58,7 +59,7 @@ export class ReceiverWatch {
   /** Messages read and not yet handled, by link; undefined: bytes that nobody sent. */
   readonly #inboxes = new Map<number, Array<Message | undefined>>()
   #current: Current
-  #isForgedRead = false
+  readonly #malformed = new Malformed()
 
   // What the specification says the receiver remembers.
   #hasHeard = false
@@ -79,11 +80,11 @@ export class ReceiverWatch {
   }
 
   /** Messages of a datagram that the daemon took out of its socket; undefined: nobody sent it. */
-  read(link: number, messages: ReadonlyArray<Message> | undefined): void {
+  read(link: number, messages: ReadonlyArray<Message> | undefined, bytes: Uint8Array): void {
     let inbox = this.#inboxes.get(link)
     if (inbox === undefined) this.#inboxes.set(link, inbox = [])
     if (messages === undefined) {
-      this.#isForgedRead = true
+      this.#malformed.read(bytes)
       inbox.push(undefined)
     } else inbox.push(...messages)
   }
@@ -113,13 +114,8 @@ export class ReceiverWatch {
     if (late !== undefined) {
       court.violate("S5", `${life.machine} misses ${late.from}-${late.to} and never said so`)
     }
-    if (this.#isForgedRead || this.#parts.isPeerForeign) return
-    const { receive } = life.replica
-    const malformed = receive.badHeader + receive.badPayload + receive.badSize + receive.badType +
-      receive.badVersion + receive.truncated + receive.unknownAttributes
-    if (malformed > 0) {
-      court.violate("S10", `${life.machine} calls ${malformed} messages malformed; all were sound`)
-    }
+    const wrong = this.#malformed.difference(life.replica.receive)
+    if (wrong !== undefined) court.violate("S10", `${life.machine} counts ${wrong}`)
   }
 
   // -------------------------------------------------------------------------- messages
@@ -192,6 +188,8 @@ export class ReceiverWatch {
     if (mustDrop) this.#before++
     else if (verdict !== Verdict.drop) this.#accept(header, verdict, isRestart)
     this.#checkVerdict(header, inbound, verdict, mustDrop)
+    if (!mustDrop && isMalformed(header)) this.#malformed.headers++
+    if (inbound === undefined && verdict === Verdict.apply) this.#malformed.applied++
     if (verdict === Verdict.apply || verdict === Verdict.control) {
       if (inbound === undefined) {
         incoming.isPoisoned = outgoing.isPoisoned = true
