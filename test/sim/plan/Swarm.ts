@@ -10,7 +10,7 @@
 import { Dice, hashText } from "../Dice.ts"
 import type { MachineName } from "../machine/Machine.ts"
 import { machineNames } from "../machine/Machine.ts"
-import type { KernelPlan, NetworkPlan, Plan } from "./Plan.ts"
+import type { KernelPlan, NetworkPlan, Plan, Step } from "./Plan.ts"
 import { calmNetwork, plainKernel, problemOfNodes } from "./Plan.ts"
 import { Choices } from "./SwarmChoices.ts"
 import { stepsOf } from "./SwarmSteps.ts"
@@ -43,6 +43,15 @@ export const planOfSeed = (seed: string, options: SwarmOptions = {}): Plan => {
     ? choices.between("length of a calm run", 15, 35) * 1_000
     : choices.between("length", 25, 70) * 1_000
   const firstPrimary = choices.isOn("B begins", 30) ? "B" : "A"
+  const steps = stepsOf(choices, {
+    nodes,
+    firstPrimary,
+    isCalm,
+    endMs: faultsStopAtMs,
+    kernel,
+    losesEvents: settings.repairsOverruns
+  })
+  const isSlow = isSlowIn(settings.configuration)
   return {
     seed,
     nodes,
@@ -55,36 +64,48 @@ export const planOfSeed = (seed: string, options: SwarmOptions = {}): Plan => {
     mtuBytes: mtuOf(choices, family, referencePeer),
     network,
     kernel,
-    steps: stepsOf(choices, {
-      nodes,
-      firstPrimary,
-      isCalm,
-      endMs: faultsStopAtMs,
-      kernel,
-      losesEvents: settings.repairsOverruns
-    }),
+    steps: isSlow ? fewerFlows(steps) : steps,
     faultsStopAtMs,
     settleWithinMs: settleMsOf(settings.configuration)
   }
 }
 
-/** As many flows as a run may have, more or less. */
-const flowsTypical = 1_000
+/** As many flows as a run with a small resend queue opens. */
+const flowsOfSlowMax = 500
 /** As often somebody asks for a resync while all settles, at most. */
 export const resyncsMax = 3
+const settleMs = 10_000
+
+const valueIn = (configuration: string, name: string, otherwise: number): number =>
+  Number(new RegExp(`${name} (\\d+)`).exec(configuration)?.[1] ?? otherwise)
+const resendQueueIn = (configuration: string): number =>
+  valueIn(configuration, "ResendQueueSize", 131_072)
 
 /**
- * Everything agrees within 10 s. But a peer whose window is larger than our resend queue
- * acknowledges once a second, and then half of the queue is sent. A bulk send may run twice.
- * Flows that end meanwhile may overflow such a queue, so there is time for as many bulk sends as
- * somebody asks for.
+ * A peer whose window does not fill before our resend queue acknowledges once a second, and half of
+ * the queue is sent after each acknowledgement: few flows, and much time.
+ */
+const isSlowIn = (configuration: string): boolean =>
+  resendQueueIn(configuration) < 2 * valueIn(configuration, "ACKWindowSize", 300)
+
+const fewerFlows = (steps: ReadonlyArray<Step>): ReadonlyArray<Step> => {
+  const total = steps.reduce((sum, step) => step._tag === "OpenFlows" ? sum + step.count : sum, 0)
+  if (total <= flowsOfSlowMax) return steps
+  return steps.map((step) =>
+    step._tag === "OpenFlows"
+      ? { ...step, count: Math.max(1, Math.floor((step.count * flowsOfSlowMax) / total)) }
+      : step
+  )
+}
+
+/**
+ * Everything agrees within 10 s. Where bulk sends are slow: flows that end meanwhile may overflow
+ * the queue, so there is time for as many bulk sends as somebody asks for.
  */
 const settleMsOf = (configuration: string): number => {
-  const value = (name: string, otherwise: number) =>
-    Number(new RegExp(`${name} (\\d+)`).exec(configuration)?.[1] ?? otherwise)
-  const queue = value("ResendQueueSize", 131_072)
-  if (queue >= 2 * value("ACKWindowSize", 300)) return 10_000
-  return 10_000 + Math.ceil((resyncsMax * flowsTypical) / (0.75 * queue)) * 1_000
+  if (!isSlowIn(configuration)) return settleMs
+  const perSecond = Math.max(1, resendQueueIn(configuration) / 2)
+  return settleMs + Math.ceil(((resyncsMax + 1) * flowsOfSlowMax) / perSecond) * 1_000
 }
 
 /** A seed of 64 bits as plans write it: of a number, of a commit, or of any other text. */
@@ -138,7 +159,8 @@ const kernelOf = (choices: Choices): KernelPlan => ({
   accounting: choices.isOn("accounting", 30),
   timestamps: choices.isOn("timestamps", 30),
   labels: choices.isOn("labels", 30),
-  natRules: choices.isOn("translation", 45)
+  natRules: choices.isOn("translation", 45),
+  ...(choices.isOn("slow dumps", 25) ? { slowDumps: true } : {})
 })
 
 interface SettingsContext {
