@@ -107,7 +107,11 @@ export class Cluster {
     }
     return name === referencePeer
       ? new ReferenceNode({ ...common, configuration: referenceSettings(configuration) })
-      : new SimNode({ ...common, configuration })
+      : new SimNode({
+        ...common,
+        configuration,
+        slowDumpsUntilMs: kernel.slowDumps === true ? this.plan.faultsStopAtMs : 0
+      })
   }
 
   #applyNetworkFaults(): void {

@@ -444,8 +444,10 @@ export class SenderWatch {
   #acknowledged({ ackFrom, ackTo }: Inbound, inbound: Message | undefined): void {
     const { court, isPeerOurs, life, outgoing } = this.#parts
     const length = (ackTo - ackFrom) >>> 0
+    const isGreeted = life.replica.protocol.helloState === "done"
     for (const { message } of this.mirror.reconcile()) {
       const { acceptedBy, key, seq } = message
+      if (!isGreeted) this.#forgot(message, "its peer had not answered its HELLO")
       if (((seq - ackFrom) >>> 0) > length) {
         this.#forgot(message, `the acknowledgement was for ${ackFrom}-${ackTo}`)
       }

@@ -31,7 +31,8 @@ export const problemOf = (
 
 /** A daemon of ours by itself: its counters, its kernel, what it was told. */
 const problemInside = (side: Side, { life }: Running): Problem | undefined => {
-  const { incoming, kernel, machine: { name } } = side
+  const { incoming, kernel, machine: { name, state } } = side
+  if (state === "paused") return { invariant: "L1", sentence: `${name} gets no turns` }
   if (!life.isReady) return { invariant: "L1", sentence: `${name} has not started` }
   const wrong = miscounted(life)
   if (wrong !== undefined) return { invariant: "S10", sentence: wrong }

@@ -62,6 +62,8 @@ export class FakeNetlinkSocket implements NetlinkHandle {
   /** How long a dump's datagrams are: the largest buffer that was read into. */
   #dumpBytes = dumpBytesMin
   #dumpBytesLimit = dumpBytesMax
+  /** Something of a dump may wait to be read. */
+  #isDumping = false
 
   constructor(portId: number, kernel: SocketKernel, groupsMax = netfilterGroupsMax) {
     this.portId = portId
@@ -71,6 +73,11 @@ export class FakeNetlinkSocket implements NetlinkHandle {
 
   get isClosed(): boolean {
     return this.#isClosed
+  }
+
+  /** A dump was asked for and not read to its end. */
+  get isDumping(): boolean {
+    return this.#isDumping
   }
 
   /** Any group of conntrack events: flows that are created now report to it. */
@@ -121,6 +128,7 @@ export class FakeNetlinkSocket implements NetlinkHandle {
   startDump(next: DumpWriter): boolean {
     if (this.#dump !== undefined) return false
     this.#dump = next
+    this.#isDumping = true
     if (!this.#continueDump()) throw new Refused(ENOBUFS)
     return true
   }
@@ -286,6 +294,7 @@ export class FakeNetlinkSocket implements NetlinkHandle {
     if (this.#dump !== undefined && 2 * this.#queuedBytes <= this.#roomBytes) {
       if (!this.#continueDump()) this.#untold = ENOBUFS
     }
+    if (this.#dump === undefined && this.#head === this.#queue.length) this.#isDumping = false
     this.#relieve()
     return bytes
   }

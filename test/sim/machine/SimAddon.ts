@@ -19,6 +19,8 @@ import type { VirtualNetwork } from "../network/VirtualNetwork.ts"
 import type { Process } from "../World.ts"
 import type { MachineName } from "./Machine.ts"
 import type { SimDisk } from "./SimDisk.ts"
+import type { SlowDumps } from "./SlowDumps.ts"
+import { slowDumps } from "./SlowDumps.ts"
 
 const NETLINK_ROUTE = 0
 const NETLINK_NETFILTER = 12
@@ -32,6 +34,7 @@ export interface SimAddonParts {
   readonly routing: FakeRouting
   readonly network: VirtualNetwork
   readonly disk: SimDisk
+  readonly slowDumps?: SlowDumps | undefined
 }
 
 export class SimAddon implements NativeAddon {
@@ -72,12 +75,19 @@ export class SimAddon implements NativeAddon {
   openNetlink(protocol: number): NetlinkHandle | number {
     switch (protocol) {
       case NETLINK_NETFILTER:
-        return this.#opened<NetlinkHandle>(this.#parts.kernel.openSocket(), "netfilter socket")
+        return this.#opened<NetlinkHandle>(this.#netfilter(), "netfilter socket")
       case NETLINK_ROUTE:
         return this.#opened<NetlinkHandle>(this.#parts.routing.openSocket(), "route socket")
       default:
         return -EPROTONOSUPPORT
     }
+  }
+
+  #netfilter(): NetlinkHandle {
+    const socket = this.#parts.kernel.openSocket()
+    const { process, slowDumps: load } = this.#parts
+    if (load !== undefined) slowDumps(socket, process, load)
+    return socket
   }
 
   openDatagram(options: DatagramOptions): DatagramHandle | number {

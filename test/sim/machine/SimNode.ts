@@ -49,6 +49,8 @@ export interface SimNodeOptions {
   readonly configuration: string
   readonly kernel?: Omit<FakeKernelOptions, "now" | "defer">
   readonly witness?: Witness
+  /** So long daemons read dumps slowly. */
+  readonly slowDumpsUntilMs?: number
 }
 
 /** A daemon process with what belongs to it. */
@@ -130,7 +132,7 @@ export class SimNode implements Machine {
 
   start(): void {
     if (!this.#hasPower || this.#daemon !== undefined) return
-    const { network, witness, world } = this.#options
+    const { network, slowDumpsUntilMs: untilMs = 0, witness, world } = this.#options
     const process = world.process(`${this.name}/${++this.#processes}`, this.clocks)
     const addon = new SimAddon({
       machine: this.name,
@@ -139,7 +141,10 @@ export class SimNode implements Machine {
       kernel: this.#kernel,
       routing: this.#routing,
       network,
-      disk: this.disk
+      disk: this.disk,
+      slowDumps: untilMs > 0
+        ? { dice: world.dice.stream(`slow dumps/${process.name}`), untilMs }
+        : undefined
     })
     const daemon: Daemon = {
       process,

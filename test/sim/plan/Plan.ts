@@ -240,7 +240,9 @@ export const KernelPlan = Schema.Struct({
   /** A rule uses labels. */
   labels: Schema.Boolean,
   /** There are rules that translate: every flow carries both DONE bits. */
-  natRules: Schema.Boolean
+  natRules: Schema.Boolean,
+  /** Daemons read the table in small parts, each a while after the kernel made it. */
+  slowDumps: Schema.optionalKey(Schema.Boolean)
 })
 export type KernelPlan = typeof KernelPlan.Type
 

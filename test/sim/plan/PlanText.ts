@@ -154,7 +154,8 @@ const kernelTexts: Readonly<Record<Switch, string>> = {
   accounting: "accounting",
   timestamps: "timestamps",
   labels: "labels",
-  natRules: "NAT rules"
+  natRules: "NAT rules",
+  slowDumps: "slow dumps"
 }
 
 // -------------------------------------------------------------------------------------- faults

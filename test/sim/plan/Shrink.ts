@@ -204,6 +204,8 @@ const takeDefaults = (shrinker: Shrinker): void => {
       const { kernel } = shrinker.plan
       shrinker.try({ kernel: { ...kernel, [name]: plainKernel[name] } })
     }
+    const { slowDumps = false, ...kernel } = shrinker.plan.kernel
+    if (slowDumps) shrinker.try({ kernel })
   }
   shrinker.try({ family: 4 })
   shrinker.try({ mtuBytes: 1_500 })

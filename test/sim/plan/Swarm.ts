@@ -160,7 +160,7 @@ const kernelOf = (choices: Choices): KernelPlan => ({
   timestamps: choices.isOn("timestamps", 30),
   labels: choices.isOn("labels", 30),
   natRules: choices.isOn("translation", 45),
-  ...(choices.isOn("slow dumps", 25) ? { slowDumps: true } : {})
+  ...(choices.isOn("slow dumps", 35) ? { slowDumps: true } : {})
 })
 
 interface SettingsContext {
