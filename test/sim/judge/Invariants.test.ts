@@ -8,6 +8,7 @@ import { Change } from "../../../src/core/model/Change.ts"
 import { Base } from "../../../src/core/model/FlowLayout.ts"
 import { FlowView } from "../../../src/core/model/FlowView.ts"
 import { Entity, Verdict } from "../../../src/core/protocol/SyncProtocol.ts"
+import type { Plan } from "../plan/Plan.ts"
 import { calmNetwork, calmPlan } from "../plan/Plan.ts"
 import type { KernelFlow } from "../kernel/KernelFlow.ts"
 import { StatusBit } from "../kernel/KernelFlow.ts"
@@ -206,6 +207,59 @@ describe("S4 honest acknowledgements", () => {
       }
     })
     expect(invariantOf(tamper)).toBe("S4")
+  })
+
+  const open = (atMs: number, count: number, overMs: number) =>
+    ({
+      _tag: "OpenFlows",
+      atMs,
+      count,
+      kind: "udp",
+      translated: "none",
+      family: 4,
+      overMs,
+      established: true
+    }) as const
+  /**
+   * B's acknowledgement is held up until A lives again and uses the same numbers. It arrives before
+   * B's answer to A's second HELLO.
+   */
+  const heldUp: Partial<Plan> = {
+    configuration: calmPlan().configuration.replace("StartupResync on", ""),
+    steps: [
+      open(1_500, 10, 500),
+      open(3_100, 10, 300),
+      { _tag: "Clog", atMs: 3_900, link: 0, from: "B", forMs: 1_600 },
+      { _tag: "Kill", atMs: 4_100, node: "A", backAfterMs: 50 },
+      open(4_500, 16, 300)
+    ]
+  }
+
+  it("sees a sender that believes who has not answered its HELLO", () => {
+    const tamper = onlyA(({ replica: { protocol } }) => {
+      const slots = new Map<number, number>()
+      const forget = protocol.forget.bind(protocol)
+      const pollOutbound = protocol.pollOutbound.bind(protocol)
+      protocol.pollOutbound = (out, nowMs) => {
+        const isThere = pollOutbound(out, nowMs)
+        if (isThere && out.kind === Entity.flow) slots.set(out.seq, out.slot)
+        return isThere
+      }
+      const handleMessage = protocol.handleMessage.bind(protocol)
+      protocol.handleMessage = (header, nowMs) => {
+        const verdict = handleMessage(header, nowMs)
+        if ((header.flags & Flag.ack) === 0 || protocol.helloState === "done") return verdict
+        for (const [seq, slot] of slots) {
+          if (header.ackFrom <= seq && seq <= header.ackTo) forget(Entity.flow, slot)
+        }
+        return verdict
+      }
+    })
+    expect(trial({ tamper, changes: heldUp }).verdict?.invariant).toBe("S4")
+  })
+
+  it("is content with one that does not", () => {
+    expect(trial({ changes: heldUp }).verdict).toBeUndefined()
   })
 
   it("sees a sender that forgets what no acknowledgement named", () => {
