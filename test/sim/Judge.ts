@@ -10,9 +10,12 @@
  */
 import type { Replica } from "../../src/actors/Replica.ts"
 import { factsOf, leaked, miscounted } from "./judge/Agreement.ts"
+import type { NetworkBooks } from "./judge/Conservation.ts"
+import { Conservation } from "./judge/Conservation.ts"
 import type { Court } from "./judge/Court.ts"
 import type { Message } from "./judge/Ledger.ts"
 import { Ledger } from "./judge/Ledger.ts"
+import type { Life } from "./judge/Life.ts"
 import { loggedMarks } from "./judge/Marks.ts"
 import { isPlausible, NetworkWatch } from "./judge/NetworkWatch.ts"
 import type { Problem } from "./judge/Settlement.ts"
@@ -22,7 +25,7 @@ import { foreignWindowOf, Side } from "./judge/Side.ts"
 import { Silence } from "./judge/Silence.ts"
 import type { DeclaredLoss, Fact, Invariant, Verdict } from "./judge/Verdict.ts"
 import { invariants, noRoomLosses, notYetApplicable } from "./judge/Verdict.ts"
-import type { Answer, ClientOption, Ending, Machine, Witness } from "./machine/Machine.ts"
+import type { Answer, ClientOption, Ending, Machine, MachineName, Witness } from "./machine/Machine.ts"
 import type { NetworkObserver, SentDatagram } from "./network/Datagram.ts"
 import type { ReferenceFlow } from "./reference/ReferenceWire.ts"
 import type { World } from "./World.ts"
@@ -37,6 +40,8 @@ export interface JudgeOptions {
 /** What the judge must know of a network. */
 export interface JudgedNetwork {
   observe(observer: NetworkObserver): unknown
+  /** Undefined: it keeps none. */
+  readonly books?: NetworkBooks
 }
 
 /** Fiber turns of all daemons between two ticks of 100 ms. */
@@ -51,6 +56,8 @@ export class Judge implements Witness, NetworkObserver {
   readonly #options: JudgeOptions
   readonly #court: Court
   readonly #wire: NetworkWatch
+  readonly #books: NetworkBooks | undefined
+  readonly #conservation = new Conservation()
   readonly #sides = new Map<string, Side>()
   readonly #ledgers = new Map<string, Ledger>()
   readonly #built = new Map<number, Map<number, Message>>()
@@ -74,6 +81,7 @@ export class Judge implements Witness, NetworkObserver {
       declare: (machine, what) => this.#declare({ atMs: world.nowMs, machine, what })
     }
     this.#wire = new NetworkWatch(this.#court)
+    this.#books = network.books
     network.observe(this)
   }
 
@@ -196,11 +204,17 @@ export class Judge implements Witness, NetworkObserver {
 
   /** The run is over; daemons may still run. L3, S10. */
   finish(): void {
+    const running = new Map<MachineName, Life>()
     for (const side of this.#sides.values()) {
       const late = side.unanswered(true)
       if (late !== undefined && side.machine.state !== "paused") this.#violate("L3", late)
-      if (side.running !== undefined) this.#checkBooks(side.running, true)
+      if (side.running === undefined) continue
+      this.#checkBooks(side.running, true)
+      running.set(side.machine.name, side.running.life)
     }
+    if (this.#books === undefined) return
+    const difference = this.#conservation.difference(this.#books, running)
+    if (difference !== undefined) this.#violate("S10", difference)
   }
 
   /** S10; S5: what was lost by declaration was also noticed, if there was time for it. */
@@ -307,6 +321,7 @@ export class Judge implements Witness, NetworkObserver {
     if (running !== undefined) {
       running.life.hasEnded = true
       this.#checkBooks(running, ending === "stopped")
+      this.#conservation.ended(name, running.life)
       if (running.sender.mirror.flowCount > 0) this.#court.mark(`${ending} with unacknowledged`)
     }
     this.#court.mark(ending)
