@@ -8,6 +8,7 @@
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
 import { Request } from "../core/control/Request.ts"
 import { formatCachedFlow } from "../core/text/FormatFlow.ts"
 import { formatFlowXml } from "../core/text/FormatFlowXml.ts"
@@ -63,6 +64,10 @@ export class Control {
   readonly #parts: ControlParts
   /** The flush that `-t` scheduled, until it is due; completed when it is cancelled. */
   #purge: Deferred.Deferred<void> | undefined
+  /** The same once it is due, until it is done or cancelled. */
+  #duePurge: Deferred.Deferred<void> | undefined
+  /** What a commit restores, a flush of the kernel's table must not take away: one at a time. */
+  readonly #tableTurn = Semaphore.makeUnsafe(1)
 
   /** A check after a flush of the kernel's table is due. */
   #isCheckDue = false
@@ -191,9 +196,12 @@ export class Control {
   }
 
   #commit(announcement: LogTexts.LogText): Effect.Effect<void> {
-    return this.#cancelPurge().pipe(
-      Effect.andThen(say(announcement)),
-      Effect.andThen(this.#parts.committer.commit())
+    const { committer } = this.#parts
+    const commit = Effect.andThen(say(announcement), Effect.suspend(() => committer.commit()))
+    return Effect.andThen(
+      this.#cancelPurge(),
+      // A second request is told so at once.
+      Effect.suspend(() => committer.isRunning ? commit : this.#tableTurn.withPermit(commit))
     )
   }
 
@@ -210,11 +218,12 @@ export class Control {
     })
   }
 
-  #flushKernel(announcement: LogTexts.LogText): Effect.Effect<void> {
+  #flushKernel(announcement: LogTexts.LogText, isWanted = () => true): Effect.Effect<void> {
     const { kernel, replica } = this.#parts
     replica.runtime.flushes++
+    const flush = this.#reporting(flushKernel(replica, kernel, isWanted))
     return say(announcement).pipe(
-      Effect.andThen(this.#reporting(flushKernel(replica, kernel))),
+      Effect.andThen(this.#tableTurn.withPermit(flush)),
       Effect.andThen(this.#checkFlush())
     )
   }
@@ -247,8 +256,10 @@ export class Control {
         yield* Effect.timeoutOption(Deferred.await(cancelled), seconds * 1_000)
         if (this.#purge !== cancelled) return
         this.#purge = undefined
-        yield* this.#flushKernel(LogTexts.flushingKernelScheduled)
-        yield* this.#flush(this.#parts.replica.internal)
+        this.#duePurge = cancelled
+        const isWanted = () => this.#duePurge === cancelled
+        yield* this.#flushKernel(LogTexts.flushingKernelScheduled, isWanted)
+        if (isWanted()) yield* this.#flush(this.#parts.replica.internal)
       })
       yield* this.#parts.supervisor.start("purge", purge)
     })
@@ -257,6 +268,7 @@ export class Control {
   #cancelPurge(): Effect.Effect<void> {
     const purge = this.#purge
     this.#purge = undefined
+    this.#duePurge = undefined
     return purge === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(purge, undefined))
   }
 }

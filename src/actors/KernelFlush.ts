@@ -15,10 +15,11 @@ import { readFlow } from "./KernelMessage.ts"
 import type { Replica } from "./Replica.ts"
 import { askKernel, dumpRequest, RequestBatch } from "./RequestBatch.ts"
 
-/** Deletes every flow that the kernel has now. */
+/** Deletes every flow that the kernel has now, or stops half-way when it is not wanted any more. */
 export const flushKernel = (
   replica: Replica,
-  kernel: KernelTable["Service"]
+  kernel: KernelTable["Service"],
+  isWanted: () => boolean
 ): Effect.Effect<void, KernelTableError> =>
   Effect.scoped(Effect.gen(function*() {
     const { internal, scratch } = replica
@@ -32,7 +33,7 @@ export const flushKernel = (
     const dump = yield* kernel.dump(dumpRequest())
     for (;;) {
       const part = yield* dump.next
-      if (part.count === 0) break
+      if (part.count === 0 || !isWanted()) break
       for (let i = 0; i < part.count; i++) {
         const from = i * part.slotBytes
         cursor.reset(part.words, from, from + Math.abs(part.lengths[i]!))

@@ -25,7 +25,14 @@ import { foreignWindowOf, Side } from "./judge/Side.ts"
 import { Silence } from "./judge/Silence.ts"
 import type { DeclaredLoss, Fact, Invariant, Verdict } from "./judge/Verdict.ts"
 import { invariants, noRoomLosses, notYetApplicable } from "./judge/Verdict.ts"
-import type { Answer, ClientOption, Ending, Machine, MachineName, Witness } from "./machine/Machine.ts"
+import type {
+  Answer,
+  ClientOption,
+  Ending,
+  Machine,
+  MachineName,
+  Witness
+} from "./machine/Machine.ts"
 import type { NetworkObserver, SentDatagram } from "./network/Datagram.ts"
 import type { ReferenceFlow } from "./reference/ReferenceWire.ts"
 import type { World } from "./World.ts"

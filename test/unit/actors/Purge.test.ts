@@ -75,6 +75,45 @@ describe("a scheduled flush", () => {
       assert.deepStrictEqual(a.node.kernel.lines(), [])
     }))
 
+  it.effect("stops when a commit is asked for in the midst of it", () =>
+    Effect.gen(function*() {
+      const { a } = yield* pairWithFlows
+      a.node.control.connect(Request.purge)
+      yield* pass(14_000)
+      a.node.kernel.dumping.closeUnsafe()
+      yield* pass(2_000)
+      assert.strictEqual(a.node.log.find("(scheduled)").length, 1)
+
+      const client = a.node.control.connect(Request.commit)
+      yield* pass(100)
+      a.node.kernel.dumping.openUnsafe()
+      yield* pass(30_000)
+
+      assert.isTrue(client.isClosed)
+      assert.strictEqual(a.node.log.find("commit has taken").length, 1)
+      assert.strictEqual(a.node.kernel.lines().length, 3)
+      assert.strictEqual(a.replica.internal.table.size, 3)
+    }))
+
+  it.effect("is finished before a commit begins when an operator asked for it", () =>
+    Effect.gen(function*() {
+      const { a } = yield* pairWithFlows
+      a.node.kernel.dumping.closeUnsafe()
+      const flush = a.node.control.connect(Request.flushKernel)
+      yield* pass(100)
+      const commit = a.node.control.connect(Request.commit)
+      yield* pass(100)
+      assert.deepStrictEqual([flush.isClosed, commit.isClosed], [false, false])
+      assert.deepStrictEqual(a.node.log.find("committing"), [])
+
+      a.node.kernel.dumping.openUnsafe()
+      yield* pass(2_000)
+
+      assert.deepStrictEqual([flush.isClosed, commit.isClosed], [true, true])
+      assert.deepStrictEqual(a.node.kernel.lines(), [])
+      assert.strictEqual(a.node.log.find("commit has taken").length, 1)
+    }))
+
   it.effect("does not come after the daemon has ended", () =>
     Effect.gen(function*() {
       const { a } = yield* pairWithFlows
