@@ -12,7 +12,7 @@ import type { Plan } from "../plan/Plan.ts"
 import { calmNetwork, calmPlan } from "../plan/Plan.ts"
 import type { KernelFlow } from "../kernel/KernelFlow.ts"
 import { StatusBit } from "../kernel/KernelFlow.ts"
-import { Flag } from "../reference/ReferenceWire.ts"
+import { Flag, splitDatagram } from "../reference/ReferenceWire.ts"
 import type { Scene } from "./Trial.ts"
 import { trial } from "./Trial.ts"
 
@@ -414,6 +414,37 @@ describe("S9 bounded", () => {
   })
 })
 
+describe("S7 no self-talk", () => {
+  it("sees a daemon that takes its own message for its peer's", () => {
+    const scenes = new Map<string, Scene>()
+    const { verdict } = trial({
+      tamper: (scene) => void scenes.set(scene.machine.name, scene),
+      atQuiet: ({ network }, judge) => {
+        network.observe({
+          sent: (datagram) => {
+            const { bytes, from: sender, to: receiver } = datagram
+            const own = scenes.get(sender)
+            if (own === undefined) return
+            // Of one of the two the numbers are ahead of the other's.
+            scenes.delete(sender)
+            const { links: [link], protocol } = own.replica
+            link!.counters.packetsReceived++
+            link!.counters.bytesReceived += bytes.length
+            // As a switch does that sends a multicast back.
+            judge.read(Object.assign(datagram, { to: sender }), 0, bytes)
+            Object.assign(datagram, { to: receiver })
+            for (const frame of splitDatagram(bytes).frames) {
+              const { flags, from, sequence: seq, to, type } = frame
+              protocol.handleMessage({ type, flags, seq, ackFrom: from, ackTo: to }, 0)
+            }
+          }
+        })
+      }
+    })
+    expect(verdict?.invariant).toBe("S7")
+  })
+})
+
 describe("S10 counters add up", () => {
   it("sees a cache that miscounts", () => {
     const tamper = onlyB(({ replica: { external }, world }) => {
@@ -434,6 +465,17 @@ describe("S10 counters add up", () => {
       world.after(4_000, () => links[0]!.counters.packetsReceived++)
     })
     expect(invariantOf(tamper)).toBe("S10")
+  })
+
+  it("sees a link that miscounted at the end of a life", () => {
+    const tamper = onlyB(({ replica: { links }, world }) => {
+      // Between the last look and the end.
+      if (world.nowMs < 1) world.after(3_045, () => links[0]!.counters.packetsSent++)
+    })
+    const changes = {
+      steps: [{ _tag: "Kill", atMs: 3_050, node: "B", backAfterMs: 500 }]
+    } as const
+    expect(trial({ tamper, changes }).verdict?.sentence).toContain("the lives of B count")
   })
 
   it("sees sound messages called malformed", () => {
