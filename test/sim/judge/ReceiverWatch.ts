@@ -379,9 +379,15 @@ export class ReceiverWatch {
       told.hasLeftover = false
       return
     }
-    if (birth === told.appliedBirth || birth === 0) return
+    if (birth === 0) return
     const fields = differingFields(merged(held, asKept(flow!)), asKept(flow!))
     if (fields.length === 0) return
+    if (birth === told.appliedBirth) {
+      // Its events were lost: the sender took another flow for the same, and no UPD says less.
+      if (!told.hasLeftover) court.mark("field left of a flow whose end was not seen")
+      told.hasLeftover = true
+      return
+    }
     told.hasLeftover = true
     court.mark("field of an earlier flow left at the peer")
     if (told.doubtMoment > told.appliedMoment || incoming.isPoisoned) return
