@@ -200,6 +200,8 @@ class Session {
             errnoText(batch.errnos[i]!),
           formatFlow(view, { timeout: true, wallSeconds: 0 })
         )
+        // It made room for itself, and came to nothing.
+        if (this.#wasDeleted(i)) internal.apply(Change.destroyed, view, Origin.commit, nowSeconds)
       }
       if (batch.outcomes[i] !== CommitOutcome.committed) continue
       const options = this.#setOptions(slot, view, batch.omits[i]!)
@@ -216,11 +218,21 @@ class Session {
     return failures
   }
 
+  /** The flow in the place of creation `i` was to be deleted before. */
+  #isReplacement(i: number): boolean {
+    const { operations, slots } = this.#batch
+    return i > 0 && operations[i - 1] === CommitOperation.delete && slots[i - 1] === slots[i]
+  }
+
   /** Creation `i` failed because the flow in its place could not be deleted. */
   #isDeletionRefused(i: number): boolean {
-    const { errnos, operations, slots } = this.#batch
-    return i > 0 && operations[i - 1] === CommitOperation.delete && slots[i - 1] === slots[i] &&
-      errnos[i - 1] !== 0 && errnos[i - 1] === errnos[i]
+    const { errnos } = this.#batch
+    return this.#isReplacement(i) && errnos[i - 1] !== 0 && errnos[i - 1] === errnos[i]
+  }
+
+  /** The flow in the place of creation `i` is gone. */
+  #wasDeleted(i: number): boolean {
+    return this.#isReplacement(i) && this.#batch.errnos[i - 1] === 0
   }
 
   #logFailures(failures: ReadonlyArray<string>): Effect.Effect<void> {

@@ -49,10 +49,10 @@ const applyBatch = (
         continue
       }
       const slot = internal.apply(kind, scratch, Origin.other, nowSeconds)
+      if (dumps.size > 0) noteNews(replica, kind, slot)
       if (slot < 0) continue
       protocol.tell(Entity.flow, slot, internal.change)
       if (kind === Change.updated && internal.change === Change.created) partial.note(slot)
-      if (dumps.size > 0) noteSlot(dumps, slot)
       told = true
     }
     if (cursor.fault !== Fault.none) runtime.eventsUnknown++
@@ -60,8 +60,12 @@ const applyBatch = (
   return told
 }
 
-const noteSlot = (dumps: Iterable<Set<number>>, slot: number): void => {
-  for (const named of dumps) named.add(slot)
+/** The event of the flow in the scratch record left it in `slot`, or in none. */
+const noteNews = ({ dumps, internal, scratch }: Replica, kind: Change, slot: number): void => {
+  for (const { ended, slots } of dumps) {
+    if (slot >= 0) slots.add(slot)
+    if (kind === Change.destroyed) ended.add(internal.table.hashOf(scratch))
+  }
 }
 
 /**

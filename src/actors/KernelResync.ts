@@ -15,7 +15,7 @@ import { Entity } from "../core/protocol/SyncProtocol.ts"
 import type { NetlinkBatch } from "../layers/KernelEvents.ts"
 import type { KernelTable, KernelTableError } from "../layers/KernelTable.ts"
 import { readFlow } from "./KernelMessage.ts"
-import type { Replica } from "./Replica.ts"
+import type { DumpNews, Replica } from "./Replica.ts"
 import { askKernel, dumpRequest, RequestBatch } from "./RequestBatch.ts"
 
 /** Slots looked at in one step while suspects are searched. */
@@ -34,20 +34,21 @@ export const forEachFlow = (
 ): Effect.Effect<void, KernelTableError> =>
   Effect.scoped(Effect.gen(function*() {
     const cursor = new NlmsgCursor()
-    const named = yield* Effect.acquireRelease(
+    const news = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const slots = new Set<number>()
-        replica.dumps.add(slots)
-        return slots
+        const empty: DumpNews = { slots: new Set(), ended: new Set() }
+        replica.dumps.add(empty)
+        return empty
       }),
-      (slots) => Effect.sync(() => replica.dumps.delete(slots))
+      (added) => Effect.sync(() => replica.dumps.delete(added))
     )
     const dump = yield* kernel.dump(dumpRequest())
     for (;;) {
       const part = yield* dump.next
       if (part.count === 0) return
-      visitPart(replica, cursor, part, named, visit)
-      named.clear()
+      visitPart(replica, cursor, part, news, visit)
+      news.slots.clear()
+      news.ended.clear()
       yield* Effect.yieldNow
     }
   }))
@@ -56,19 +57,26 @@ const visitPart = (
   replica: Replica,
   cursor: NlmsgCursor,
   part: NetlinkBatch,
-  named: ReadonlySet<number>,
+  news: DumpNews,
   visit: () => void
 ): void => {
-  const { internal, runtime, scratch } = replica
+  const { runtime, scratch } = replica
   for (let i = 0; i < part.count; i++) {
     const from = i * part.slotBytes
     cursor.reset(part.words, from, from + Math.abs(part.lengths[i]!))
     while (cursor.next()) {
       if (flowChangeOf(cursor) < 0) continue
       if (!readFlow(part, cursor, scratch)) runtime.dumpUnknown++
-      else if (named.size === 0 || !named.has(internal.table.find(scratch))) visit()
+      else if (!isOutdated(replica, news)) visit()
     }
   }
+}
+
+/** The flow in the scratch record is not any more as the dump has it. */
+const isOutdated = ({ internal, scratch }: Replica, { ended, slots }: DumpNews): boolean => {
+  if (slots.size === 0 && ended.size === 0) return false
+  const slot = internal.table.find(scratch)
+  return slot >= 0 && slots.has(slot) || ended.has(internal.table.hashOf(scratch))
 }
 
 /** Reads the kernel's table into the internal cache and tells nobody: at the start, and `-R`. */

@@ -51,6 +51,17 @@ export interface RuntimeCounters {
   localUnknownRequest: number
 }
 
+/**
+ * What events named since the last part of a dump was read. The kernel has made the next part by
+ * then, so events know better.
+ */
+export interface DumpNews {
+  /** Flows that appeared or changed. */
+  readonly slots: Set<number>
+  /** Hashes of the keys of flows that ended; they may have left the cache, or never been in it. */
+  readonly ended: Set<number>
+}
+
 export interface ReplicaSettings {
   readonly general: GeneralSettings
   readonly sync: SyncSettings
@@ -71,11 +82,8 @@ export interface Replica {
   readonly work: Latch.Latch
   /** Who has it may ask the kernel: answers are looked at before anybody else asks. */
   readonly kernelTurn: Semaphore.Semaphore
-  /**
-   * For each dump of the kernel's table that is being read: the slots that events named since its
-   * last part was read. The kernel has made the next part by then, so events know better.
-   */
-  readonly dumps: Set<Set<number>>
+  /** For each dump of the kernel's table that is being read: what events said meanwhile. */
+  readonly dumps: Set<DumpNews>
   /** One scratch record for decoding, never used across a yield. */
   readonly scratch: FlowView
   readonly view: FlowView

@@ -108,6 +108,11 @@ export class FlowTable {
     return this.#find(hash)
   }
 
+  /** The hash of the flow's key, in this table: a number that few others share. */
+  hashOf(view: FlowView): number {
+    return this.#hashKey(view)
+  }
+
   /**
    * Adds the flow; its slot, or -1 when the table is full. The caller has made sure that it is not
    * there yet.

@@ -142,6 +142,30 @@ describe("a commit", () => {
       ])
     }))
 
+  it.effect("forgets a flow that it deleted to make room for one that is then refused", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair()
+      a.node.kernel.open(translated)
+      yield* pass(2_000)
+      b.node.kernel.open({ original: translated.original, mark: 4 })
+      yield* pass(10)
+      const before = linesIn(b.replica.internal).length
+      const { kernel } = b.node
+      // ENOMEM, once there is room
+      kernel.refusalFor = (operation) =>
+        operation === "create" && !kernel.has(translated) ? 12 : 0
+
+      b.node.control.connect(Request.commit)
+      yield* pass(100)
+
+      assert.strictEqual(before, 1)
+      assert.deepStrictEqual(kernel.lines(), [])
+      assert.deepStrictEqual(linesIn(b.replica.internal), [])
+      assert.deepStrictEqual(b.node.log.find("can't be committed"), [
+        "1 entries can't be committed"
+      ])
+    }))
+
   it.effect("is not started twice and keeps the caches from being flushed", () =>
     Effect.gen(function*() {
       const { b } = yield* replicated(300)

@@ -163,6 +163,29 @@ describe("a dump, whose parts are made ahead of their reading", () => {
   }
 })
 
+describe("a dump of flows that the cache does not have", () => {
+  it.effect("does not bring in a flow whose end was reported (-R)", () =>
+    Effect.gen(function*() {
+      const { a } = yield* startPair()
+      const { kernel } = a.node
+      for (let number = 1; number <= 60; number++) kernel.open(udp(number))
+      yield* pass(2_000)
+      a.node.control.connect(Request.flushInternal)
+      yield* pass(100)
+      kernel.dumping.closeUnsafe()
+      a.node.control.connect(Request.resyncKernel)
+      yield* pass(100)
+      // They are in the part that is ready. Nobody knows them: their ends name no slot.
+      for (let number = 1; number <= 20; number++) kernel.close(udp(number))
+      yield* pass(100)
+      kernel.dumping.openUnsafe()
+      yield* pass(5_000)
+
+      assert.strictEqual(kernel.lines().length, 40)
+      assert.deepStrictEqual(linesIn(a.replica.internal), kernel.lines())
+    }))
+})
+
 describe("a lost event socket", () => {
   it.effect("is opened again and the table read at once, while events go on", () =>
     Effect.gen(function*() {
