@@ -71,10 +71,7 @@ export class Failovers implements Witness {
     this.#giveUp(pair)
     const orphans = this.#orphans.get(pair)
     this.#orphans.delete(pair)
-    const isReplicated = replicatedIn(this.#judge.toldTo(machine), {
-      kind: machine.kind,
-      windowTracking: this.#windowTracking
-    })
+    const isReplicated = this.#replicatedOn(machine)
     const isOwed = (connection: TrafficConnection) =>
       isReplicated(connection) && !isTaken(connection, machine)
     this.#pending.set(pair, {
@@ -127,7 +124,9 @@ export class Failovers implements Witness {
     const { nowMs } = this.#cluster.world
     this.#pending.delete(pair)
     snapshot.commitEndedMs = nowMs
-    const { casualties, excused, survivors } = pair.traffic.checkSurvivors(snapshot)
+    const { casualties: dead, excused, survivors } = pair.traffic.checkSurvivors(snapshot)
+    const isStillTold = this.#hasFaithfulPeer(machine) ? () => true : this.#replicatedOn(machine)
+    const casualties = dead.filter(({ connection }) => isStillTold(connection))
     this.takeovers.push({
       to: machine.name,
       atMs: snapshot.atMs,
@@ -143,6 +142,18 @@ export class Failovers implements Witness {
         ? []
         : casualties.map(({ connection, reason }) => `${nameOf(connection)}: ${reason}`)
     )
+  }
+
+  #replicatedOn(machine: Machine): (connection: TrafficConnection) => boolean {
+    return replicatedIn(this.#judge.toldTo(machine), {
+      kind: machine.kind,
+      windowTracking: this.#windowTracking
+    })
+  }
+
+  /** Upstream ends flows of zones although they live: its purge forgets the zone. */
+  #hasFaithfulPeer({ peerName }: Machine): boolean {
+    return this.#cluster.machine(peerName).kind === "conntrackd"
   }
 
   /** Nothing was promised. */

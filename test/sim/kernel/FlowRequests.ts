@@ -235,9 +235,16 @@ export class FlowRequests {
       if (!alsoGone) { while (at < flows.length && flows[at]!.isGone) at++ }
       const flow = flows[at++]
       if (flow === undefined) return undefined
-      const attributes = entryAttributes(flow, this.#state.nowMs, false)
-      if (request.type === 0x0103) zeroCounters(flow)
-      return nfmsg({ type: 0x0100, flags, seq, pid }, flow.family, attributes)
+      const entry = (): Uint8Array | undefined => {
+        if (flow.isGone && !alsoGone) return undefined
+        const attributes = entryAttributes(flow, this.#state.nowMs, false)
+        return nfmsg({ type: 0x0100, flags, seq, pid }, flow.family, attributes)
+      }
+      if (request.type !== 0x0103) return entry
+      // Counters are read once.
+      const bytes = entry()
+      zeroCounters(flow)
+      return bytes
     })
   }
 }

@@ -7,11 +7,20 @@ import type { FakeNetlinkSocket } from "./FakeNetlinkSocket.ts"
 import { EBUSY, Refused } from "./NetlinkReader.ts"
 import { nlmsg } from "./NetlinkWriter.ts"
 
-/** Starts a dump; one at a time per socket. `next` gives message by message, then undefined. */
+/**
+ * One message of a dump. What finds no room in a part is written again for the next one, as it is
+ * then; undefined: it is not there any more.
+ */
+export type DumpEntry = Uint8Array | (() => Uint8Array | undefined)
+
+const written = (entry: DumpEntry): Uint8Array | undefined =>
+  typeof entry === "function" ? entry() : entry
+
+/** Starts a dump; one at a time per socket. `next` gives entry by entry, then undefined. */
 export const startDump = (
   socket: FakeNetlinkSocket,
   seq: number,
-  next: () => Uint8Array | undefined
+  next: () => DumpEntry | undefined
 ): void => {
   let waiting = next()
   let isDone = false
@@ -19,10 +28,12 @@ export const startDump = (
     if (isDone) return undefined
     const parts: Array<Uint8Array> = []
     let bytes = 0
-    while (waiting !== undefined && bytes + waiting.length <= bytesMax) {
-      parts.push(waiting)
-      bytes += waiting.length
-      waiting = next()
+    for (; waiting !== undefined; waiting = next()) {
+      const message = written(waiting)
+      if (message === undefined) continue
+      if (bytes + message.length > bytesMax) break
+      parts.push(message)
+      bytes += message.length
     }
     if (parts.length === 0) {
       isDone = true
