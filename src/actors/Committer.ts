@@ -101,7 +101,7 @@ class Session {
   readonly #committed = scratchView()
   /** Hashes of the flows' keys: a slot may have another flow when the kernel has answered. */
   readonly #hashes = new Int32Array(requestsMax)
-  readonly #options = requestOptions()
+  readonly #options = { ...requestOptions(), isWhole: true }
   readonly #cursor = new NlmsgCursor()
 
   constructor(replica: Replica, kernel: Kernel, log: LogSink["Service"]) {

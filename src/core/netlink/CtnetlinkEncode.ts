@@ -36,6 +36,11 @@ export interface RequestOptions {
   withoutMaster: boolean
   /** After another flow had the port that the source kept: whichever port the kernel chooses. */
   withoutKeptPort: boolean
+  /**
+   * The record has all there is of the flow: an update takes a mark away that the record has not.
+   * Peers send no mark of 0.
+   */
+  isWhole: boolean
   /** Ask for an answer also when the request succeeds. */
   ack: boolean
 }
@@ -46,6 +51,7 @@ export const requestOptions = (): RequestOptions => ({
   withoutHelper: false,
   withoutMaster: false,
   withoutKeptPort: false,
+  isWhole: false,
   ack: false
 })
 
@@ -114,7 +120,7 @@ export const encodeUpdate = (
     if ((presentRare & HasRare.markMask) !== 0) {
       to = putWord(words, to, Cta.markMask, view.detail[Detail.markMask]!)
     }
-  }
+  } else if (options.isWhole) to = putWord(words, to, Cta.mark, 0)
   to = putProtoInfo(words, to, view, options.windowTracking)
   if (has(view, Has.zone)) to = putZone(words, to, view)
   if (presentRare !== 0) {

@@ -77,6 +77,22 @@ describe("a commit", () => {
       assert.isAbove(b.node.kernel.timeoutOf(udp(1)), 20)
     }))
 
+  it.effect("takes the mark away that a flow of the peer's has not", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair()
+      a.node.kernel.open(udp(1))
+      yield* pass(2_000)
+      // What is left of a connection that had the same ports.
+      b.node.kernel.open({ ...udp(1), mark: 9 })
+      yield* pass(10)
+
+      b.node.control.connect(Request.commit)
+      yield* pass(100)
+
+      assert.deepStrictEqual(b.node.kernel.lines(), a.node.kernel.lines())
+      assert.deepStrictEqual(linesIn(b.replica.internal), a.node.kernel.lines())
+    }))
+
   it.effect("takes over the port that the kernel chose for a translated flow", () =>
     Effect.gen(function*() {
       const { a, b } = yield* startPair()
