@@ -197,7 +197,11 @@ export class Control {
 
   #commit(announcement: LogTexts.LogText): Effect.Effect<void> {
     const { committer } = this.#parts
-    const commit = Effect.andThen(say(announcement), Effect.suspend(() => committer.commit()))
+    // Once more: somebody may have scheduled one while a flush had the table.
+    const commit = Effect.suspend(() => this.#cancelPurge()).pipe(
+      Effect.andThen(say(announcement)),
+      Effect.andThen(Effect.suspend(() => committer.commit()))
+    )
     return Effect.andThen(
       this.#cancelPurge(),
       // A second request is told so at once.
