@@ -34,6 +34,8 @@ interface Pending {
   readonly snapshot: Snapshot
   /** Entries that the kernel did not take, as the log says. */
   refused: number
+  /** Another commit was running, which knows nothing of this takeover. */
+  isSkipped: boolean
 }
 
 const nameOf = ({ family, kind, original: { a, b, dst, src } }: TrafficConnection): string =>
@@ -84,7 +86,8 @@ export class Failovers implements Witness {
           ...orphans,
           remembered: orphans.remembered.filter(({ connection }) => isOwed(connection))
         },
-      refused: 0
+      refused: 0,
+      isSkipped: false
     })
   }
 
@@ -108,11 +111,17 @@ export class Failovers implements Witness {
     if (pending === undefined) return
     const { machine, pair } = pending
     // Without a daemon nothing was committed; after a power loss it is another kernel.
-    if (answer?.isAnswered === true && machine.kernel === pending.kernel) this.#judgeNow(pending)
+    const isDone = answer?.isAnswered === true && !pending.isSkipped
+    if (isDone && machine.kernel === pending.kernel) this.#judgeNow(pending)
     else this.#giveUp(pair)
   }
 
   logged(machine: Machine, _level: string, text: string): void {
+    if (text.startsWith("commit already in progress")) {
+      for (const pending of this.#pending.values()) {
+        if (pending.machine === machine) pending.isSkipped = true
+      }
+    }
     const refused = /^(\d+) entries can't be committed/.exec(text)
     if (refused === null) return
     for (const pending of this.#pending.values()) {

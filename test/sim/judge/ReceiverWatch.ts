@@ -72,10 +72,12 @@ export class ReceiverWatch {
   /** The newest message accepted. */
   #newest: Message | undefined
   /** What was built before may be applied late: see `#noteMisled`. */
-  #misledMoment = 0
+  #misledMoment: number
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts
+    // Its cache is empty, and it knows no number: what was on its way is the first it hears of.
+    this.#misledMoment = parts.court.nextMoment()
     this.#wrap()
   }
 
