@@ -67,6 +67,8 @@ const bufferTexts = (settings: ReplicaSettings, bytes: number): Effect.Effect<vo
  * read during a resync, or after, they would bring back what it has repaired.
  */
 const drainMs = 1_000
+/** Overruns that go on do not postpone a resync for ever; then another follows it. */
+const drainMaxMs = 10_000
 
 /**
  * Runs one kernel resync at a time; a further overrun while one is scheduled or runs asks for one
@@ -105,19 +107,29 @@ const overrunResync = (
       }))
     )
   })
+  const drain = (untilMs: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const leftMs = Math.min(drainedMs, untilMs) - replica.nowMs()
+      return leftMs <= 0 ? Effect.void : Effect.andThen(Effect.sleep(leftMs), drain(untilMs))
+    })
+  const scheduled = (delayMs: number): Effect.Effect<void> =>
+    Effect.gen(function*() {
+      for (;;) {
+        yield* Effect.sleep(delayMs)
+        yield* drain(replica.nowMs() + drainMaxMs)
+        if (drainedMs <= replica.nowMs()) break
+        yield* run
+      }
+      isScheduled = false
+      yield* run
+    })
   return {
     later: Effect.suspend(() => {
       if (delaySeconds === undefined) return Effect.void
       drainedMs = replica.nowMs() + drainMs
       if (isScheduled) return Effect.void
       isScheduled = true
-      const wait = Effect.sleep(delaySeconds * 1_000)
-      const drain = Effect.suspend(() => Effect.sleep(Math.max(0, drainedMs - replica.nowMs())))
-      const done = Effect.sync(() => (isScheduled = false))
-      return supervisor.start(
-        "kernel resync",
-        wait.pipe(Effect.andThen(drain), Effect.andThen(done), Effect.andThen(run))
-      )
+      return supervisor.start("kernel resync", scheduled(delaySeconds * 1_000))
     }),
     now: supervisor.start("kernel resync", run)
   }
