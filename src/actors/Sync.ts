@@ -125,15 +125,16 @@ const drain = (replica: Replica): Effect.Effect<void> =>
 /** Messages that are not acknowledged, or not even sent. */
 const waiting = ({ protocol }: Replica): number => protocol.resendLength + protocol.txLength
 
+/** Only FTFW answers a HELLO, and FTFW acknowledges. */
+const acknowledges = ({ protocol }: Replica): boolean => protocol.helloState === "done"
+
 /** Puts the next part of a running bulk send into the transmit queue. */
 const bulkStep = (replica: Replica): void => {
   const { bulk, internal, protocol } = replica
-  // Only FTFW answers a HELLO, and FTFW acknowledges.
-  const acknowledges = protocol.helloState === "done"
   bulk.step(
     replica.nowMs(),
     waiting(replica),
-    acknowledges,
+    acknowledges(replica),
     (entity, slot) => protocol.tell(entity, slot, internal.changeOf(slot))
   )
 }
@@ -165,9 +166,12 @@ export const sync = (replica: Replica): Effect.Effect<never> =>
 /** Until the next step of a bulk send is due, or somebody has something else to send. */
 const bulkPause = (replica: Replica): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const leftMs = replica.bulk.nextStepMs(waiting(replica)) - replica.nowMs()
+    const { bulk, work } = replica
+    // What the peer says opens the latch.
+    if (bulk.isBlocked(waiting(replica), acknowledges(replica))) return work.await
+    const leftMs = bulk.nextStepMs(waiting(replica)) - replica.nowMs()
     if (leftMs <= 0) return Effect.yieldNow
-    return Effect.asVoid(Effect.timeoutOption(replica.work.await, Math.ceil(leftMs)))
+    return Effect.asVoid(Effect.timeoutOption(work.await, Math.ceil(leftMs)))
   })
 
 /** The actor that wakes the sender when the protocol's timer is due. */

@@ -82,6 +82,11 @@ export class Bulk {
     return waiting < this.#resendLimit ? this.#lastStepMs : this.#lastStepMs + bulkPauseMs
   }
 
+  /** A bulk send runs, and cannot go on before something is acknowledged. */
+  isBlocked(waiting: number, acknowledges: boolean): boolean {
+    return this.isRunning && acknowledges && waiting >= this.#room
+  }
+
   /**
    * Walks one step if it is due and there is room; `tell` is called for what is to be sent.
    * `acknowledges`: the peer is known to. False when nothing was walked.

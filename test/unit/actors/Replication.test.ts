@@ -57,6 +57,31 @@ describe("a pair of nodes", () => {
       assert.deepStrictEqual(unacknowledged.filter(({ kind }) => kind === Entity.flow), [])
     }))
 
+  it.effect("sends a whole cache through a small resend queue, and gives nothing up", () =>
+    Effect.gen(function*() {
+      const { a, b } = yield* startPair({
+        sync: { resendQueueObjects: 20, ackWindowMessages: 300 }
+      }, { sync: { ackWindowMessages: 300 } })
+      for (const flow of many(200)) {
+        a.node.kernel.open(flow)
+        yield* pass(0)
+      }
+      yield* pass(3_000)
+      b.node.control.connect(Request.flushExternal)
+      yield* pass(3_000)
+      const before = a.replica.protocol.counters.resendQueueFull
+
+      a.node.control.connect(Request.sendBulk)
+      yield* pass(500)
+      // Held up: no acknowledgement yet.
+      const early = linesIn(b.replica.external).length
+      for (let second = 0; second < 30; second++) yield* pass(1_000)
+
+      assert.isBelow(early, 30)
+      assert.deepStrictEqual(linesIn(b.replica.external), a.node.kernel.lines())
+      assert.strictEqual(a.replica.protocol.counters.resendQueueFull, before)
+    }))
+
   it.effect("logs once a second what a full resend queue gives up, and all of it", () =>
     Effect.gen(function*() {
       const { a } = yield* startPair({ sync: { resendQueueObjects: 4 } })
