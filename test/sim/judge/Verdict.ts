@@ -51,7 +51,9 @@ export const notYetApplicable: ReadonlyArray<readonly [name: string, why: string
   ["L2 traffic moves to a link that works", "several dedicated links are not switched on yet"],
   ["mark: link change", "several dedicated links are not switched on yet"],
   ["mark: TCP reconnect", "TCP links are not there yet"],
-  ["modes NOTRACK and ALARM", "the modes are not there yet"]
+  ["modes NOTRACK and ALARM", "the modes are not there yet"],
+  ["expectations in caches and on the wire", "ExpectationSync is not there yet"],
+  ["three nodes", "multicast links are not there yet"]
 ]
 
 /** The protocol promises nothing after it, until a resync, or until the flow is told again. */
