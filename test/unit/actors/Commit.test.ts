@@ -168,8 +168,7 @@ describe("a commit", () => {
       const before = linesIn(b.replica.internal).length
       const { kernel } = b.node
       // ENOMEM, once there is room
-      kernel.refusalFor = (operation) =>
-        operation === "create" && !kernel.has(translated) ? 12 : 0
+      kernel.refusalFor = (operation) => operation === "create" && !kernel.has(translated) ? 12 : 0
 
       b.node.control.connect(Request.commit)
       yield* pass(100)
