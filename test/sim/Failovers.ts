@@ -4,6 +4,7 @@
  */
 import type { Cluster, Pair } from "./Cluster.ts"
 import type { Judge } from "./Judge.ts"
+import { Refusals } from "./judge/Refusals.ts"
 import { isSameTuple } from "./kernel/KernelFlow.ts"
 import type { Answer, Ending, Machine, Witness } from "./machine/Machine.ts"
 import { settingsIn } from "./machine/SimNode.ts"
@@ -33,6 +34,8 @@ interface Pending {
   readonly pair: Pair
   readonly snapshot: Snapshot
   /** Entries that the kernel did not take, as the log says. */
+  readonly refusals: Refusals
+  /** How many they were: all that the reference peer says. */
   refused: number
   /** Another commit was running, which knows nothing of this takeover. */
   isSkipped: boolean
@@ -40,6 +43,11 @@ interface Pending {
 
 const nameOf = ({ family, kind, original: { a, b, dst, src } }: TrafficConnection): string =>
   `${kind} over IPv${family} ${src} ${a} to ${dst} ${b}`
+
+const keyOfConnection = ({ original, zone }: TrafficConnection): string => {
+  const { a, b, dst, l4, src } = original
+  return `${l4}/${zone}/${src}/${dst}/${a}/${b}`
+}
 
 /**
  * The machine's kernel has the translated port for somebody else: a connection that its peer never
@@ -86,6 +94,7 @@ export class Failovers implements Witness {
           ...orphans,
           remembered: orphans.remembered.filter(({ connection }) => isOwed(connection))
         },
+      refusals: new Refusals(),
       refused: 0,
       isSkipped: false
     })
@@ -117,6 +126,9 @@ export class Failovers implements Witness {
   }
 
   logged(machine: Machine, _level: string, text: string): void {
+    for (const pending of this.#pending.values()) {
+      if (pending.machine === machine) pending.refusals.logged(text)
+    }
     if (text.startsWith("commit already in progress")) {
       for (const pending of this.#pending.values()) {
         if (pending.machine === machine) pending.isSkipped = true
@@ -129,13 +141,16 @@ export class Failovers implements Witness {
     }
   }
 
-  #judgeNow({ machine, pair, refused, snapshot }: Pending): void {
+  #judgeNow({ machine, pair, refusals, refused, snapshot }: Pending): void {
     const { nowMs } = this.#cluster.world
     this.#pending.delete(pair)
     snapshot.commitEndedMs = nowMs
     const { casualties: dead, excused, survivors } = pair.traffic.checkSurvivors(snapshot)
     const isStillTold = this.#hasFaithfulPeer(machine) ? () => true : this.#replicatedOn(machine)
-    const casualties = dead.filter(({ connection }) => isStillTold(connection))
+    const isOurs = machine.kind === "conntrackd"
+    const casualties = dead.filter(({ connection }) =>
+      isStillTold(connection) && !(isOurs && refusals.has(keyOfConnection(connection)))
+    )
     this.takeovers.push({
       to: machine.name,
       atMs: snapshot.atMs,
@@ -146,8 +161,8 @@ export class Failovers implements Witness {
     })
     this.#judge.judgeSurvivors(
       survivors,
-      // The kernel's refusals are logged, though not whom they hit.
-      casualties.length <= refused
+      // The reference peer does not say whom the kernel's refusals hit.
+      !isOurs && casualties.length <= refused
         ? []
         : casualties.map(({ connection, reason }) => `${nameOf(connection)}: ${reason}`)
     )

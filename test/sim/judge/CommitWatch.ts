@@ -11,6 +11,7 @@ import type { ReferenceFlow } from "../reference/ReferenceWire.ts"
 import type { Court } from "./Court.ts"
 import type { KernelWatch, OwnDoing } from "./KernelWatch.ts"
 import type { Ledger } from "./Ledger.ts"
+import { Refusals } from "./Refusals.ts"
 import { lineOfFlow } from "./WireFlow.ts"
 
 /** Timeouts count in whole seconds, on two machines, and a commit takes its time. */
@@ -41,6 +42,7 @@ export class CommitWatch implements OwnDoing {
   #isRunning = false
   #beganMoment = 0
   #failed = 0
+  readonly #refusals = new Refusals()
   /** Requests that the daemon said it skips. */
   #skipped = 0
   #isPurgeScheduled = false
@@ -64,6 +66,7 @@ export class CommitWatch implements OwnDoing {
 
   logged(text: string): void {
     this.#notePurge(text)
+    this.#refusals.logged(text)
     if (text.startsWith("committing all external caches")) this.#began()
     else if (text.startsWith("commit already in progress")) this.#skip()
     else if (text.startsWith("commit has taken")) this.#done(true)
@@ -118,6 +121,7 @@ export class CommitWatch implements OwnDoing {
     this.#isRunning = true
     this.#beganMoment = this.#parts.court.nextMoment()
     this.#failed = 0
+    this.#refusals.clear()
     this.#skipped = 0
     this.#put.clear()
     this.#parts.court.mark("commit")
@@ -149,15 +153,21 @@ export class CommitWatch implements OwnDoing {
     const { court, incoming, kernel, machine } = this.#parts
     if (kernel.kernel === undefined) return
     const missing: Array<string> = []
+    let refused = 0
     for (const [key, flow] of incoming.held) {
       const told = incoming.find(key)
       // What came, or what packets did, since the commit began, may be newer than what it did.
       if (told === undefined || told.appliedAtMoment > this.#beganMoment) continue
       if (kernel.lastMomentOf(key) > this.#beganMoment) continue
       const complaint = this.#complaint(key, flow)
-      if (complaint !== undefined) missing.push(complaint, `  ${lineOfFlow(flow)}`)
+      if (complaint === undefined) continue
+      if (this.#refusals.has(key)) refused++
+      else missing.push(complaint, `  ${lineOfFlow(flow)}`)
     }
-    if (missing.length / 2 <= this.#failed) return
+    if (refused > this.#failed) {
+      court.violate("Q3", `${machine} logged ${refused} refused flows, and counted ${this.#failed}`)
+    }
+    if (missing.length === 0) return
     court.violate(
       "Q3",
       `${machine} committed, and its kernel has not what the external cache has`,
