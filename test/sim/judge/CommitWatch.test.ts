@@ -73,3 +73,38 @@ describe("refusals", () => {
       .toBe("Q3 B logged 1 refused flows, and counted 0")
   })
 })
+
+describe("a mark", () => {
+  const has = (mark: number) => [[1, { mark }]] as const
+
+  it("is as it was told", () => {
+    expect(commit([{ ...flowOf(1), mark: 7 }], [], has(7))).toEqual([])
+    expect(commit([flowOf(1)], [], has(0))).toEqual([])
+  })
+
+  it("that is another is seen", () => {
+    expect(commit([{ ...flowOf(1), mark: 7 }], [], has(8))[1]).toBe("mark 8, not 7")
+  })
+
+  it("that was not told must go", () => {
+    expect(commit([flowOf(1)], [], has(5))[1]).toBe("mark 5, not 0")
+  })
+})
+
+describe("labels", () => {
+  const labels = Uint8Array.of(2, ...Array.from({ length: 15 }, () => 0))
+
+  it("are as they were told", () => {
+    const told = { ...flowOf(1), labels: [2, 0, 0, 0] }
+    expect(commit([told], [], [[1, { labels }]])).toEqual([])
+  })
+
+  it("that are others are seen", () => {
+    const told = { ...flowOf(1), labels: [4, 0, 0, 0] }
+    expect(commit([told], [], [[1, { labels }]])[1]).toBe("labels")
+  })
+
+  it("that were not told may stay", () => {
+    expect(commit([flowOf(1)], [], [[1, { labels }]])).toEqual([])
+  })
+})

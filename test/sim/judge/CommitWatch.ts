@@ -184,7 +184,9 @@ export class CommitWatch implements OwnDoing {
     if (is.tcp !== undefined && flow.tcpState !== undefined && flow.tcpState < 10) {
       if (is.tcp.state !== flow.tcpState) return `TCP state ${is.tcp.state}, not ${flow.tcpState}`
     }
-    if (flow.mark !== undefined && is.mark !== flow.mark) return `mark ${is.mark}, not ${flow.mark}`
+    // Without a mark is with mark 0: a commit takes away what the peer's flow has not.
+    const { mark = 0 } = flow
+    if (is.mark !== mark) return `mark ${is.mark}, not ${mark}`
     const { destination, source } = flow.addresses!
     const replySource = flow.dnatAddress ?? destination
     const replyDestination = flow.snatAddress ?? source
