@@ -19,6 +19,9 @@ import { reopenedForEver } from "./Reopening.ts"
 import type { Replica } from "./Replica.ts"
 import { say } from "./Say.ts"
 
+/** After a request for flows failed, or was too large for one turn. */
+const askAgainMs = 1_000
+
 /** Applies one batch of events; true when peers must hear of something. */
 const applyBatch = (
   replica: Replica,
@@ -87,8 +90,15 @@ export const ingest = (
     progress.ingestSinceMs = 0
     return events.pull
   })
-  const turn = Effect.flatMap(pull, (batch) => {
+  // What could not be asked for is asked for again, events or none.
+  const batchOrPause = Effect.suspend((): Effect.Effect<EventBatch | undefined, KernelEventsLost> =>
+    partial.isEmpty ? pull : Effect.raceFirst(pull, Effect.as(Effect.sleep(askAgainMs), undefined))
+  )
+  const turn = Effect.flatMap(batchOrPause, (batch) => {
     progress.ingestSinceMs = replica.nowMs()
+    if (batch === undefined) {
+      return Effect.andThen(partial.complete(), Effect.sync(() => work.openUnsafe()))
+    }
     const told = applyBatch(replica, cursor, batch, partial)
     const lost = batch.overrun ? overrun(replica, events, resync) : Effect.void
     if (partial.isEmpty) {

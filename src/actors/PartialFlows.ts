@@ -104,7 +104,7 @@ export class PartialFlows {
     this.#isFailing = true
     return Effect.logWarning(
       `flows that are known by an update alone could not be read: ${error.message}; ` +
-        "they are asked for again with the next events"
+        "they are asked for again in a second"
     )
   }
 }
