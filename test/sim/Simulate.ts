@@ -38,6 +38,8 @@ export interface SimulateOptions {
   readonly onEntry?: ((entry: TimelineEntry) => void) | undefined
   /** Given the cluster before anything happens in it, to look at it later: for stories. */
   readonly onBuilt?: ((cluster: Cluster) => void) | undefined
+  /** Asked every 100 ms of simulated time; a sentence ends the run, as S9: it took too much. */
+  readonly tooMuch?: (() => string | undefined) | undefined
 }
 
 export interface Outcome {
@@ -82,12 +84,15 @@ class Simulation {
   /** Declared losses that a resync was asked for after, and when. */
   #lossesRepaired = 0
   #resyncMs = 0
+  readonly #tooMuch: () => string | undefined
   #defect: Verdict | undefined
   /** No beats of the traffic any more. */
   #isSilent = false
 
-  constructor(plan: Plan, { onBuilt, onEntry, record = false }: SimulateOptions) {
+  constructor(plan: Plan, options: SimulateOptions) {
+    const { onBuilt, onEntry, record = false, tooMuch = () => undefined } = options
     this.#plan = plan
+    this.#tooMuch = tooMuch
     this.#isRecording = record
     let judge: Judge | undefined
     let timeline: Timeline | undefined
@@ -116,19 +121,18 @@ class Simulation {
       this.#phases()
     } catch (cause) {
       if (!(cause instanceof Livelock)) throw cause
-      this.#defect = {
-        invariant: "S9",
-        name: "bounded",
-        sentence: cause.message,
-        atMs: this.#cluster.world.nowMs,
-        facts: []
-      }
+      this.#unbounded(cause.message)
     }
     return this.#outcome()
   }
 
+  #unbounded(sentence: string): void {
+    const { nowMs } = this.#cluster.world
+    this.#defect = { invariant: "S9", name: "bounded", sentence, atMs: nowMs, facts: [] }
+  }
+
   get #isOver(): boolean {
-    return this.#judge.verdict !== undefined
+    return this.#judge.verdict !== undefined || this.#defect !== undefined
   }
 
   #phases(): void {
@@ -180,6 +184,8 @@ class Simulation {
     while (world.nowMs < endMs && !this.#isOver) {
       world.runUntil(Math.min(endMs, world.nowMs + tickMs))
       this.#judge.tick()
+      const sentence = this.#tooMuch()
+      if (sentence !== undefined) this.#unbounded(sentence)
     }
     return !this.#isOver
   }

@@ -13,13 +13,21 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { parseArgs } from "node:util"
 import { commitOf, noCommit, root } from "./Commit.ts"
 import { marksExpected } from "./judge/Marks.ts"
+import { settingsIn } from "./machine/SimNode.ts"
 import type { Plan } from "./plan/Plan.ts"
-import { planOfJson, planToJson } from "./plan/Plan.ts"
+import {
+  configurationFor,
+  machinesOf,
+  planOfJson,
+  planToJson,
+  problemOfNodes
+} from "./plan/Plan.ts"
 import { shrink } from "./plan/Shrink.ts"
 import { planOfSeed, seedOf } from "./plan/Swarm.ts"
+import { referenceSettings } from "./reference/ReferenceSettings.ts"
 import { failureReport, timelineHead, timelineLines } from "./report/Report.ts"
 import { Progress, summaryReport, Totals } from "./report/Summary.ts"
-import type { Outcome } from "./Simulate.ts"
+import type { Outcome, SimulateOptions } from "./Simulate.ts"
 import { simulate } from "./Simulate.ts"
 
 const usage = `usage: npm run sim -- [options]
@@ -39,6 +47,8 @@ const shrinkRuns = 60
 const reportsMax = 3
 /** One seed in so many runs twice. */
 const repeatEvery = 20
+/** CPU time that a run may take; it takes well below a second. */
+const cpuLimitMs = 60_000
 /** With fewer seeds it is luck which marks are seen. */
 const seedsForMarks = 200
 
@@ -62,17 +72,52 @@ const number = (name: string, text: string | undefined): number | undefined => {
 
 const nameOf = ({ seed }: Plan): string => seed
 
+/** Where plans come from, besides their seeds. */
+interface Source {
+  readonly commit: string | undefined
+  /** Undefined: the seed chooses. */
+  readonly nodes: number | undefined
+  /** The plan is from a file: its seed alone does not make it. */
+  readonly isFile: boolean
+}
+
+/** Does it, and says which seed it was when that throws. */
+const named = <A>(seed: string, run: () => A): A => {
+  try {
+    return run()
+  } catch (cause) {
+    process.stderr.write(`\nseed ${seed} threw:\n`)
+    throw cause
+  }
+}
+
+const planOf = (seed: string, { nodes }: Source): Plan =>
+  named(seed, () => planOfSeed(seed, nodes === undefined ? {} : { nodes }))
+
+/** Plans whose run was ended because it took too much. */
+const endless = new Set<Plan>()
+
+const run = (plan: Plan, options: SimulateOptions = {}): Outcome => {
+  const startMs = cpuMs()
+  const tooMuch = (): string | undefined => {
+    if (cpuMs() - startMs < cpuLimitMs) return undefined
+    endless.add(plan)
+    return `the run has taken ${cpuLimitMs / 1_000} s of CPU time`
+  }
+  return named(nameOf(plan), () => simulate(plan, { ...options, tooMuch }))
+}
+
 /** Shrinks, writes the files and prints the report. */
-const reportFailure = (failed: Outcome, commit: string | undefined): void => {
+const reportFailure = (failed: Outcome, { commit, isFile, nodes }: Source): void => {
   const { plan, verdict } = failed
   const invariant = verdict!.invariant
-  write(`  ${nameOf(plan)} broke ${invariant} ${verdict!.name}; shrinking …\n`)
-  const shrunk = shrink(
-    plan,
-    (candidate) => simulate(candidate).verdict?.invariant === invariant,
-    { runs: shrinkRuns }
-  )
-  const outcome = simulate(shrunk.plan, { record: true })
+  // A minute for each try would be too long.
+  const isShrinkable = !endless.has(plan)
+  const what = isShrinkable ? "; shrinking …" : ""
+  write(`  ${nameOf(plan)} broke ${invariant} ${verdict!.name}${what}\n`)
+  const breaks = (candidate: Plan): boolean => run(candidate).verdict?.invariant === invariant
+  const shrunk = isShrinkable ? shrink(plan, breaks, { runs: shrinkRuns }) : { plan, runs: 0 }
+  const outcome = run(shrunk.plan, { record: true })
   const shown = outcome.verdict ?? verdict!
   const path = `failed/${nameOf(plan)}`
   mkdirSync(`${root}/failed`, { recursive: true })
@@ -87,7 +132,7 @@ const reportFailure = (failed: Outcome, commit: string | undefined): void => {
       shrunk: { fromSteps: plan.steps.length, runs: shrunk.runs },
       timeline: outcome.timeline,
       replay: [
-        ["replay", `npm run sim -- --seed ${nameOf(plan)}`],
+        ...(isFile ? [] : [["replay", replayOf(plan, nodes)] as const]),
         ["shrunk", `npm run sim -- --plan ${path}.json --log full`],
         ["packets", `${path}.pcap   (opens in tcpdump and Wireshark)`]
       ]
@@ -95,10 +140,13 @@ const reportFailure = (failed: Outcome, commit: string | undefined): void => {
   }\n`)
 }
 
+const replayOf = (plan: Plan, nodes: number | undefined): string =>
+  `npm run sim -- --seed ${nameOf(plan)}${nodes === undefined ? "" : ` --nodes ${nodes}`}`
+
 /** One plan, with everything it says if wanted. */
-const runOne = (plan: Plan, isVerbose: boolean, commit: string | undefined): boolean => {
+const runOne = (plan: Plan, isVerbose: boolean, source: Source): boolean => {
   if (isVerbose) write(`${timelineHead(plan)}\n`)
-  const outcome = simulate(plan, {
+  const outcome = run(plan, {
     record: false,
     onEntry: isVerbose
       ? (entry) => write(timelineLines(entry, plan).map((line) => `${line}\n`).join(""))
@@ -115,19 +163,19 @@ const runOne = (plan: Plan, isVerbose: boolean, commit: string | undefined): boo
     write("passed\n")
     return true
   }
-  reportFailure(outcome, commit)
+  reportFailure(outcome, source)
   return false
 }
 
 interface Many {
-  readonly source: string
+  /** What seeds derive from. */
+  readonly text: string
   readonly seeds: number | undefined
   readonly minutes: number | undefined
-  readonly nodes: number | undefined
-  readonly commit: string | undefined
+  readonly source: Source
 }
 
-const runMany = ({ commit, minutes, nodes, seeds, source }: Many): boolean => {
+const runMany = ({ minutes, seeds, source, text }: Many): boolean => {
   const startMs = Date.now()
   const startCpuMs = cpuMs()
   const totals = new Totals(marksExpected)
@@ -140,15 +188,15 @@ const runMany = ({ commit, minutes, nodes, seeds, source }: Many): boolean => {
   const isOver = (index: number): boolean =>
     (seeds !== undefined && index >= seeds) ||
     (minutes !== undefined && Date.now() - startMs >= minutes * 60_000)
-  write(`seeds of ${source}\n`)
+  write(`seeds of ${text}\n`)
   for (let index = 0; !isOver(index); index++) {
-    const plan = planOfSeed(seedOf(source, index), nodes === undefined ? {} : { nodes })
-    const outcome = simulate(plan)
+    const plan = planOf(seedOf(text, index), source)
+    const outcome = run(plan)
     notYetApplicable = outcome.notYetApplicable
     let broken = outcome.verdict?.invariant as string | undefined
-    if (index % repeatEvery === 0) {
+    if (index % repeatEvery === 0 && !endless.has(plan)) {
       totals.repeated++
-      const again = simulate(plan)
+      const again = run(plan)
       if (again.traceHash !== outcome.traceHash) {
         progress.clear()
         broken = "determinism"
@@ -161,7 +209,7 @@ const runMany = ({ commit, minutes, nodes, seeds, source }: Many): boolean => {
     progress.show(totals, cpuMs() - startCpuMs)
     if (outcome.verdict !== undefined && totals.failed.length <= reportsMax) {
       progress.clear()
-      reportFailure(outcome, commit)
+      reportFailure(outcome, source)
     }
   }
   progress.clear()
@@ -191,6 +239,22 @@ const optionsOf = () => {
   }
 }
 
+/** Why a daemon would not start with what the plan configures; undefined: it would. */
+const problemOfConfiguration = (plan: Plan): string | undefined => {
+  try {
+    for (const name of machinesOf(plan)) {
+      const configuration = configurationFor(plan, name)
+      settingsIn(configuration)
+      if (name === plan.referencePeer) referenceSettings(configuration)
+    }
+    return undefined
+  } catch (cause) {
+    // Complaints are plain errors; others are bugs.
+    if (cause instanceof Error && cause.name === "Error") return cause.message
+    throw cause
+  }
+}
+
 const planIn = (path: string): Plan => {
   let text: string
   try {
@@ -199,7 +263,33 @@ const planIn = (path: string): Plan => {
     return fail(`cannot read the plan ${path}: ${(cause as Error).message}`)
   }
   const plan = planOfJson(text)
-  return Result.isSuccess(plan) ? plan.success : fail(`${path}: ${plan.failure}`)
+  if (Result.isFailure(plan)) return fail(`${path}: ${plan.failure}`)
+  const problem = problemOfConfiguration(plan.success)
+  return problem === undefined ? plan.success : fail(`${path}: ${problem}`)
+}
+
+type Options = ReturnType<typeof optionsOf>
+
+/** Of what cannot go together one would be ignored. */
+const checkOptions = (options: Options): void => {
+  const given = (names: ReadonlyArray<keyof Options>) =>
+    names.filter((name) => options[name] !== undefined)
+  const exclude = (name: keyof Options, others: ReadonlyArray<keyof Options>): void => {
+    const [other] = given(others)
+    if (options[name] === undefined || other === undefined) return
+    fail(`--${name} and --${other} cannot go together\n\n${usage}`)
+  }
+  exclude("plan", ["seed", "seeds", "minutes", "nodes", "commit"])
+  exclude("seed", ["seeds", "minutes", "commit"])
+  if (options.log === undefined) return
+  if (options.log !== "full") fail(`--log ${options.log}: only full`)
+  if (given(["plan", "seed"]).length === 0) fail("--log full needs --seed or --plan")
+}
+
+const nodesOf = (options: Options): number | undefined => {
+  const nodes = number("nodes", options.nodes)
+  const problem = nodes === undefined ? undefined : problemOfNodes(nodes)
+  return problem === undefined ? nodes : fail(`--nodes ${nodes}: ${problem}`)
 }
 
 const main = (): boolean => {
@@ -208,28 +298,21 @@ const main = (): boolean => {
     write(usage)
     return true
   }
-  if (options.log !== undefined && options.log !== "full") fail(`--log ${options.log}: only full`)
+  checkOptions(options)
   const isVerbose = options.log === "full"
   const commit = commitOf()
-  const nodes = number("nodes", options.nodes)
-  if (options.plan !== undefined) return runOne(planIn(options.plan), isVerbose, commit)
-  try {
-    if (options.seed !== undefined) {
-      const plan = planOfSeed(seedOf(options.seed), nodes === undefined ? {} : { nodes })
-      return runOne(plan, isVerbose, commit)
-    }
-    const minutes = number("minutes", options.minutes)
-    return runMany({
-      source: options.commit ?? commit ?? noCommit,
-      seeds: number("seeds", options.seeds) ?? (minutes === undefined ? 100 : undefined),
-      minutes,
-      nodes,
-      commit
-    })
-  } catch (cause) {
-    if (cause instanceof RangeError) return fail(cause.message)
-    throw cause
+  const source: Source = { commit, nodes: nodesOf(options), isFile: options.plan !== undefined }
+  if (options.plan !== undefined) return runOne(planIn(options.plan), isVerbose, source)
+  if (options.seed !== undefined) {
+    return runOne(planOf(seedOf(options.seed), source), isVerbose, source)
   }
+  const minutes = number("minutes", options.minutes)
+  return runMany({
+    text: options.commit ?? commit ?? noCommit,
+    seeds: number("seeds", options.seeds) ?? (minutes === undefined ? 100 : undefined),
+    minutes,
+    source
+  })
 }
 
 process.exitCode = main() ? 0 : 1
