@@ -136,6 +136,7 @@ export class Judge implements Witness, NetworkObserver {
       }
       const late = side.unanswered(false)
       if (late !== undefined) this.#violate("L3", late)
+      side.commands.tick()
       if (side.running !== undefined) this.#checkRunning(side, side.running)
     }
   }
@@ -304,6 +305,7 @@ export class Judge implements Witness, NetworkObserver {
   ready(machine: Machine): void {
     const side = this.#sideOf(machine)
     if (side.running !== undefined) side.running.life.isReady = true
+    side.commands.ready()
     if (machine.kind !== "reference") return
     side.speaker = { life: ++this.#lives, built: new Map() }
     this.#built.set(side.speaker.life, side.speaker.built)
@@ -344,6 +346,7 @@ export class Judge implements Witness, NetworkObserver {
     const side = this.#sideOf(machine)
     if (machine.kind === "reference") return
     side.commit.logged(text)
+    side.commands.logged(text)
     for (const [begin, mark] of loggedMarks) if (text.startsWith(begin)) this.#court.mark(mark)
     const overflow = /^the resend queue is full: (\d+) unacknowledged/.exec(text)
     if (overflow !== null && side.running !== undefined) {
@@ -381,10 +384,9 @@ export class Judge implements Witness, NetworkObserver {
       links.sent++
       links.sentBytes += datagram.bytes.length
     }
-    this.#silence?.sent(
-      datagram.from,
-      this.#wire.messagesOf(datagram, datagram.bytes) ?? []
-    )
+    const messages = this.#wire.messagesOf(datagram, datagram.bytes) ?? []
+    side.commands.sent(messages)
+    this.#silence?.sent(datagram.from, messages)
   }
 
   read(datagram: SentDatagram, _copy: number, bytes: Uint8Array): void {

@@ -2,6 +2,7 @@
 import type { Replica } from "../../../src/actors/Replica.ts"
 import type { Answer, ClientOption, Machine } from "../machine/Machine.ts"
 import type { ReferenceFlow } from "../reference/ReferenceWire.ts"
+import { CommandWatch } from "./CommandWatch.ts"
 import { CommitWatch } from "./CommitWatch.ts"
 import type { Court } from "./Court.ts"
 import { KernelWatch } from "./KernelWatch.ts"
@@ -44,6 +45,7 @@ export class Side {
   readonly incoming: Ledger
   readonly kernel: KernelWatch
   readonly commit: CommitWatch
+  readonly commands: CommandWatch
   running: Running | undefined
   /** Of a machine that is not ours. */
   speaker: ForeignSpeaker = { life: 0, built: new Map() }
@@ -65,6 +67,7 @@ export class Side {
       incoming,
       commitTimeoutSeconds: () => this.running?.life.replica.settings.sync.commitTimeoutSeconds
     })
+    this.commands = new CommandWatch({ court, machine: machine.name })
     if (machine.kind === "conntrackd") this.kernel.own = this.commit
   }
 
@@ -97,6 +100,7 @@ export class Side {
       isPeerForeign: !isPeerOurs,
       flushing: () => commit.flushing()
     })
+    this.commands.booted(life)
     gaps.reported = (from, to) => receiver.reported(from, to)
     this.running = { life, sender, receiver, links: new LinkCounts() }
     return this.running
@@ -108,6 +112,7 @@ export class Side {
     this.running = undefined
     this.kernel.ended()
     this.commit.ended()
+    this.commands.ended()
     this.outgoing.senderLost(`${name}'s daemon ended`)
     this.outgoing.losses++
     this.incoming.receiverLost(`${name}'s daemon ended`)
@@ -118,9 +123,11 @@ export class Side {
 
   asked(option: ClientOption): void {
     this.#asked.push({ option, atMs: this.#court.nowMs() })
+    this.commands.asked(option)
   }
 
-  answered({ isAnswered, option }: Answer): void {
+  answered(answer: Answer): void {
+    const { isAnswered, option } = answer
     const at = this.#asked.findIndex((asked) => asked.option === option)
     if (at >= 0) this.#asked.splice(at, 1)
     else {
@@ -130,6 +137,7 @@ export class Side {
       )
     }
     this.commit.answered(option, isAnswered)
+    this.commands.answered(answer)
   }
 
   /** A client waits. */
@@ -141,6 +149,7 @@ export class Side {
   postpone(): void {
     const atMs = this.#court.nowMs()
     this.#asked = this.#asked.map(({ option }) => ({ option, atMs }))
+    this.commands.postpone()
   }
 
   /** L3: the first request that waits for too long; `isOver`: none may wait any more. */
