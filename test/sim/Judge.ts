@@ -342,11 +342,11 @@ export class Judge implements Witness, NetworkObserver {
     this.#sideOf(machine).kernel.watch(machine.kernel)
   }
 
-  logged(machine: Machine, _level: string, text: string): void {
+  logged(machine: Machine, level: string, text: string): void {
     const side = this.#sideOf(machine)
     if (machine.kind === "reference") return
     side.commit.logged(text)
-    side.commands.logged(text)
+    side.commands.logged(level, text)
     for (const [begin, mark] of loggedMarks) if (text.startsWith(begin)) this.#court.mark(mark)
     const overflow = /^the resend queue is full: (\d+) unacknowledged/.exec(text)
     if (overflow !== null && side.running !== undefined) {

@@ -1,5 +1,6 @@
-/** Commands that are answered and have no effect: L3. And those that have one. */
-import { describe, expect, it } from "vitest"
+/** Commands that are answered and have no effect: S11, L3. And those that have one. */
+import { afterEach, describe, expect, it, vi } from "vitest"
+import { RequestBatch } from "../../../src/actors/RequestBatch.ts"
 import type { ClientOption } from "../machine/Machine.ts"
 import type { Plan } from "../plan/Plan.ts"
 import { configurationWith } from "../stories/StorySteps.ts"
@@ -41,6 +42,56 @@ const verdictOf = ({ options, startupResync = "off", tamper }: Asked) =>
       if (scene.machine.name === "A") tamper?.(scene)
     }
   }).verdict
+
+const deletesNothing = (): void => {
+  vi.spyOn(RequestBatch.prototype, "delete").mockImplementation(() => {})
+}
+
+afterEach(() => void vi.restoreAllMocks())
+
+describe("S11 a flush leaves nothing behind", () => {
+  it.each(["-f", "-f internal"] as const)("sees that %s leaves the internal cache", (option) => {
+    const verdict = verdictOf({
+      options: [option],
+      tamper: ({ replica: { internal } }) => (internal.flushStep = () => -1)
+    })
+    expect(verdict?.invariant).toBe("S11")
+    expect(verdict?.sentence).toBe(
+      `A answered ${option}, and its internal cache still has 20 flows`
+    )
+  })
+
+  it.each(["-f", "-f external"] as const)("sees that %s leaves the external cache", (option) => {
+    const { verdict } = trial({
+      changes: {
+        steps: [flows, { _tag: "Command", atMs: 4_000, node: "B", option }],
+        faultsStopAtMs: 9_000
+      },
+      tamper: ({ replica: { external } }) => (external.flushStep = () => -1)
+    })
+    expect(verdict?.invariant).toBe("S11")
+    expect(verdict?.sentence).toMatch(/its external cache still has 20 flows$/)
+  })
+
+  it("sees that -F deletes nothing", () => {
+    const verdict = verdictOf({ options: ["-F"], tamper: deletesNothing })
+    expect(verdict?.invariant).toBe("S11")
+    expect(verdict?.sentence).toBe("A left 20 flows in its kernel's table after -F")
+  })
+
+  it("sees that a purge deletes nothing", () => {
+    const verdict = verdictOf({ options: ["-t"], tamper: deletesNothing })
+    expect(verdict?.invariant).toBe("S11")
+    expect(verdict?.sentence).toBe(
+      "A left 20 flows in its kernel's table after a purge that was due"
+    )
+  })
+
+  it.each(["-f", "-f internal", "-f external", "-F", "-t"] as const)(
+    "is content with %s",
+    (option) => expect(verdictOf({ options: [option] })).toBeUndefined()
+  )
+})
 
 describe("L3 requests for a resync have their effect", () => {
   const asksNothing = ({ replica: { protocol } }: Scene) => (protocol.requestResync = () => {})

@@ -1,28 +1,44 @@
 /**
  * Watches what the operator's commands do to one machine, by the moment they are answered or logged
- * as done. L3: `-n`, `StartupResync` and a request of the peer's lead to a RESYNC or to a bulk send,
- * and `-B` to one before it is answered.
+ * as done. S11: a flush leaves nothing behind, of a cache (`-f`) or of the kernel's table (`-F`, a
+ * purge that is due). L3: `-n`, `StartupResync` and a request of
+ * the peer's lead to a RESYNC or to a bulk send, and `-B` to one before it is answered.
  *
  * A request may overlap with others; what somebody else might have caused meanwhile is not judged.
  *
  * Source: specification, "The synchronisation engines", sections 8.3, 12.4 and 15.
  */
+import { FlowView } from "../../../src/core/model/FlowView.ts"
 import { Verdict } from "../../../src/core/protocol/SyncProtocol.ts"
+import type { KernelFlow } from "../kernel/KernelFlow.ts"
 import type { Answer, ClientOption } from "../machine/Machine.ts"
 import { Flag } from "../reference/ReferenceWire.ts"
 import type { Court } from "./Court.ts"
+import type { KernelWatch } from "./KernelWatch.ts"
 import type { Message } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
+import { keyOfKernelFlow, keyOfView, lineOfKey } from "./WireFlow.ts"
 
 /** By then a RESYNC has left, or a bulk send has begun. */
 const sendWithinMs = 2_000
+/** By then a purge has emptied the kernel's table, however slowly it is read. */
+const purgeWithinMs = 5_000
 const controlType = 10
+const linesMax = 8
+
+/** What cancels a purge, even one that is under way. */
+const purgeEnds = ["committing all", "flushing caches", "flushing internal cache"]
 
 interface Request {
   readonly option: ClientOption
   readonly life: Life
+  readonly atSeconds: number
   readonly moment: number
-  /** A bulk send was logged until it was answered. */
+  /** Of `-F`: what the kernel had. */
+  readonly flows: ReadonlyMap<KernelFlow, string>
+  /** What was logged until it was answered. */
+  isRefused: boolean
+  hasFailed: boolean
   hasBulk: boolean
 }
 
@@ -36,16 +52,19 @@ interface Due {
 export interface CommandParts {
   readonly court: Court
   readonly machine: string
+  readonly kernel: KernelWatch
 }
 
 export class CommandWatch {
   readonly #parts: CommandParts
+  readonly #view = new FlowView()
   #life: Life | undefined
   #bootMoment = 0
   #requests: Array<Request> = []
   #resyncMoment = -1
   #resyncDue: Due | undefined
   #bulkDue: Due | undefined
+  #purge: { readonly flows: ReadonlyMap<KernelFlow, string>; dueMs: number } | undefined
 
   constructor(parts: CommandParts) {
     this.#parts = parts
@@ -84,7 +103,7 @@ export class CommandWatch {
   ended(): void {
     this.#life = undefined
     this.#requests = []
-    this.#resyncDue = this.#bulkDue = undefined
+    this.#resyncDue = this.#bulkDue = this.#purge = undefined
   }
 
   /** The daemon gets no turns. */
@@ -92,6 +111,7 @@ export class CommandWatch {
     const nowMs = this.#parts.court.nowMs()
     if (this.#resyncDue !== undefined) this.#resyncDue.atMs = nowMs + sendWithinMs
     if (this.#bulkDue !== undefined) this.#bulkDue.atMs = nowMs + sendWithinMs
+    if (this.#purge !== undefined) this.#purge.dueMs = nowMs + purgeWithinMs
   }
 
   /** Datagrams that it sent, or tried to. */
@@ -116,6 +136,11 @@ export class CommandWatch {
     if (this.#bulkDue !== undefined && this.#bulkDue.atMs < nowMs) {
       court.violate("L3", `${machine} began no bulk send, although ${this.#bulkDue.why}`)
     }
+    if (this.#purge !== undefined && this.#purge.dueMs < nowMs) {
+      const { flows } = this.#purge
+      this.#purge = undefined
+      this.#checkKernel(flows, "a purge that was due")
+    }
   }
 
   #expectResync(why: string, moment: number): void {
@@ -132,15 +157,28 @@ export class CommandWatch {
     this.#requests.push({
       option,
       life,
+      atSeconds: life.replica.nowSeconds(),
       moment: court.nextMoment(),
+      flows: option === "-F" ? this.#flows() : new Map(),
+      isRefused: false,
+      hasFailed: false,
       hasBulk: false
     })
   }
 
-  logged(text: string): void {
+  logged(level: string, text: string): void {
     if (text.startsWith("sending bulk update")) this.#bulkDue = undefined
+    const isError = level.toLowerCase() === "error"
     for (const request of this.#requests) {
+      if (text.startsWith("ignoring flush command")) request.isRefused = true
+      else if (isError) request.hasFailed = true
       if (text.startsWith("sending bulk update")) request.hasBulk = true
+    }
+    const nowMs = this.#parts.court.nowMs()
+    if (text.startsWith("flushing kernel conntrack table (scheduled)")) {
+      this.#purge = { flows: this.#flows(), dueMs: nowMs + purgeWithinMs }
+    } else if (purgeEnds.some((begin) => text.startsWith(begin)) || isError) {
+      this.#purge = undefined
     }
   }
 
@@ -154,6 +192,20 @@ export class CommandWatch {
   #judge(request: Request): void {
     const { court, machine } = this.#parts
     switch (request.option) {
+      case "-f":
+        if (request.isRefused) return
+        this.#checkCache(request, "internal")
+        this.#checkCache(request, "external")
+        return
+      case "-f internal":
+        this.#checkCache(request, "internal")
+        return
+      case "-f external":
+        if (!request.isRefused) this.#checkCache(request, "external")
+        return
+      case "-F":
+        if (!request.hasFailed) this.#checkKernel(request.flows, "-F")
+        return
       case "-n":
         this.#expectResync("-n was answered", request.moment)
         return
@@ -162,5 +214,45 @@ export class CommandWatch {
         return
       default:
     }
+  }
+
+  /** S11: whatever the cache has came after the request. */
+  #checkCache({ atSeconds, life, option }: Request, name: "internal" | "external"): void {
+    const { court, machine } = this.#parts
+    const cache = life.replica[name]
+    const left: Array<string> = []
+    for (let slot = 0; slot < cache.table.slotsHigh; slot++) {
+      if (!cache.holds(slot) || cache.table.createdSeconds(slot) >= atSeconds) continue
+      const key = keyOfView(cache.table.view(slot, this.#view))
+      left.push(key === undefined ? `slot ${slot}` : lineOfKey(key))
+    }
+    if (left.length === 0) return
+    court.violate(
+      "S11",
+      `${machine} answered ${option}, and its ${name} cache still has ${left.length} flows`,
+      () => [["left", left.slice(0, linesMax)]]
+    )
+  }
+
+  /** S11: nothing that was there is there now. */
+  #checkKernel(flows: ReadonlyMap<KernelFlow, string>, why: string): void {
+    const { court, machine } = this.#parts
+    const left: Array<string> = []
+    for (const [flow, key] of flows) if (!flow.isGone) left.push(lineOfKey(key))
+    if (left.length === 0) return
+    court.violate(
+      "S11",
+      `${machine} left ${left.length} flows in its kernel's table after ${why}`,
+      () => [["left", left.slice(0, linesMax)]]
+    )
+  }
+
+  #flows(): Map<KernelFlow, string> {
+    const flows = new Map<KernelFlow, string>()
+    for (const flow of this.#parts.kernel.kernel?.flows ?? []) {
+      const key = keyOfKernelFlow(flow)
+      if (key !== undefined) flows.set(flow, key)
+    }
+    return flows
   }
 }

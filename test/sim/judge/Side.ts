@@ -67,7 +67,7 @@ export class Side {
       incoming,
       commitTimeoutSeconds: () => this.running?.life.replica.settings.sync.commitTimeoutSeconds
     })
-    this.commands = new CommandWatch({ court, machine: machine.name })
+    this.commands = new CommandWatch({ court, machine: machine.name, kernel: this.kernel })
     if (machine.kind === "conntrackd") this.kernel.own = this.commit
   }
 
