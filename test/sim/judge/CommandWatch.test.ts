@@ -1,4 +1,4 @@
-/** Commands that are answered and have no effect: S11, L3. And those that have one. */
+/** Commands that are answered and have no effect: S11, Q1, L3. And those that have one. */
 import { afterEach, describe, expect, it, vi } from "vitest"
 import { RequestBatch } from "../../../src/actors/RequestBatch.ts"
 import type { ClientOption } from "../machine/Machine.ts"
@@ -91,6 +91,25 @@ describe("S11 a flush leaves nothing behind", () => {
     "is content with %s",
     (option) => expect(verdictOf({ options: [option] })).toBeUndefined()
   )
+})
+
+describe("Q1 -R reads the kernel's table", () => {
+  const options = ["-f internal", "-R"] as const
+
+  it("sees a request that does not", () => {
+    const verdict = verdictOf({
+      options,
+      tamper: ({ replica: { internal }, world }) => {
+        const refresh = internal.refresh.bind(internal)
+        internal.refresh = (view, nowSeconds) =>
+          world.nowMs > 4_000 ? -1 : refresh(view, nowSeconds)
+      }
+    })
+    expect(verdict?.invariant).toBe("Q1")
+    expect(verdict?.sentence).toMatch(/^A answered -R, and its internal cache lacks 20/)
+  })
+
+  it("is content with one that does", () => expect(verdictOf({ options })).toBeUndefined())
 })
 
 describe("L3 requests for a resync have their effect", () => {

@@ -1,7 +1,7 @@
 /**
  * Watches what the operator's commands do to one machine, by the moment they are answered or logged
  * as done. S11: a flush leaves nothing behind, of a cache (`-f`) or of the kernel's table (`-F`, a
- * purge that is due). L3: `-n`, `StartupResync` and a request of
+ * purge that is due). Q1: `-R` reads the kernel's table. L3: `-n`, `StartupResync` and a request of
  * the peer's lead to a RESYNC or to a bulk send, and `-B` to one before it is answered.
  *
  * A request may overlap with others; what somebody else might have caused meanwhile is not judged.
@@ -17,14 +17,25 @@ import type { Court } from "./Court.ts"
 import type { KernelWatch } from "./KernelWatch.ts"
 import type { Message } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
+import { liveSlots } from "./LiveSlots.ts"
 import { keyOfKernelFlow, keyOfView, lineOfKey } from "./WireFlow.ts"
 
 /** By then a RESYNC has left, or a bulk send has begun. */
 const sendWithinMs = 2_000
 /** By then a purge has emptied the kernel's table, however slowly it is read. */
 const purgeWithinMs = 5_000
+/** A flush that began so long ago has ended: of the kernel's table, with the look that follows. */
+const kernelFlushOverMs = 10_000
+const cacheFlushOverMs = 2_000
 const controlType = 10
 const linesMax = 8
+
+/** How long what was logged may take flows out of the internal cache or out of the kernel. */
+const flushMsOf = (text: string): number => {
+  if (text.startsWith("flushing kernel conntrack table")) return kernelFlushOverMs
+  const isCache = text.startsWith("flushing caches") || text.startsWith("flushing internal cache")
+  return isCache ? cacheFlushOverMs : 0
+}
 
 /** What cancels a purge, even one that is under way. */
 const purgeEnds = ["committing all", "flushing caches", "flushing internal cache"]
@@ -34,11 +45,14 @@ interface Request {
   readonly life: Life
   readonly atSeconds: number
   readonly moment: number
-  /** Of `-F`: what the kernel had. */
+  /** Of `-F` and `-R`: what the kernel had. */
   readonly flows: ReadonlyMap<KernelFlow, string>
+  /** Of `-R`: flows that the internal cache could not take, so far. */
+  readonly noSpace: number
   /** What was logged until it was answered. */
   isRefused: boolean
   hasFailed: boolean
+  isDisturbed: boolean
   hasBulk: boolean
 }
 
@@ -65,6 +79,7 @@ export class CommandWatch {
   #resyncDue: Due | undefined
   #bulkDue: Due | undefined
   #purge: { readonly flows: ReadonlyMap<KernelFlow, string>; dueMs: number } | undefined
+  #flushingUntilMs = 0
 
   constructor(parts: CommandParts) {
     this.#parts = parts
@@ -104,6 +119,7 @@ export class CommandWatch {
     this.#life = undefined
     this.#requests = []
     this.#resyncDue = this.#bulkDue = this.#purge = undefined
+    this.#flushingUntilMs = 0
   }
 
   /** The daemon gets no turns. */
@@ -159,22 +175,27 @@ export class CommandWatch {
       life,
       atSeconds: life.replica.nowSeconds(),
       moment: court.nextMoment(),
-      flows: option === "-F" ? this.#flows() : new Map(),
+      flows: option === "-F" ? this.#flows() : option === "-R" ? this.#readable() : new Map(),
+      noSpace: life.replica.internal.stats.noSpace,
       isRefused: false,
       hasFailed: false,
+      isDisturbed: court.nowMs() < this.#flushingUntilMs,
       hasBulk: false
     })
   }
 
   logged(level: string, text: string): void {
     if (text.startsWith("sending bulk update")) this.#bulkDue = undefined
+    const flushMs = flushMsOf(text)
     const isError = level.toLowerCase() === "error"
     for (const request of this.#requests) {
       if (text.startsWith("ignoring flush command")) request.isRefused = true
       else if (isError) request.hasFailed = true
       if (text.startsWith("sending bulk update")) request.hasBulk = true
+      if (flushMs > 0) request.isDisturbed = true
     }
     const nowMs = this.#parts.court.nowMs()
+    this.#flushingUntilMs = Math.max(this.#flushingUntilMs, flushMs > 0 ? nowMs + flushMs : 0)
     if (text.startsWith("flushing kernel conntrack table (scheduled)")) {
       this.#purge = { flows: this.#flows(), dueMs: nowMs + purgeWithinMs }
     } else if (purgeEnds.some((begin) => text.startsWith(begin)) || isError) {
@@ -205,6 +226,9 @@ export class CommandWatch {
         return
       case "-F":
         if (!request.hasFailed) this.#checkKernel(request.flows, "-F")
+        return
+      case "-R":
+        this.#checkRead(request)
         return
       case "-n":
         this.#expectResync("-n was answered", request.moment)
@@ -247,11 +271,38 @@ export class CommandWatch {
     )
   }
 
+  /** Q1: what the kernel had all the time is in the internal cache. */
+  #checkRead({ flows, hasFailed, isDisturbed, life, moment, noSpace }: Request): void {
+    const { court, kernel, machine } = this.#parts
+    if (hasFailed || isDisturbed || life.replica.internal.stats.noSpace > noSpace) return
+    const slots = liveSlots(life)
+    const missing: Array<string> = []
+    for (const [flow, key] of flows) {
+      if (flow.isGone || slots.has(key) || kernel.lastMomentOf(key) > moment) continue
+      missing.push(lineOfKey(key))
+    }
+    if (missing.length === 0) return
+    court.violate(
+      "Q1",
+      `${machine} answered -R, and its internal cache lacks ${missing.length} flows of its kernel`,
+      () => [["missing", missing.slice(0, linesMax)]]
+    )
+  }
+
   #flows(): Map<KernelFlow, string> {
     const flows = new Map<KernelFlow, string>()
     for (const flow of this.#parts.kernel.kernel?.flows ?? []) {
       const key = keyOfKernelFlow(flow)
       if (key !== undefined) flows.set(flow, key)
+    }
+    return flows
+  }
+
+  /** Flows of the kernel's of which no event is on its way. */
+  #readable(): Map<KernelFlow, string> {
+    const flows = this.#flows()
+    for (const [flow, key] of flows) {
+      if (!this.#parts.kernel.isCaughtUp(key)) flows.delete(flow)
     }
     return flows
   }

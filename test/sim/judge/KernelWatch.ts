@@ -100,6 +100,14 @@ export class KernelWatch {
     return this.#counts.get(key)?.lastMoment ?? -1
   }
 
+  /** The daemon has taken in every event of the flow. */
+  isCaughtUp(key: string): boolean {
+    const counts = this.#counts.get(key)
+    if (counts === undefined) return true
+    const { consumed, emitted } = counts
+    return consumed[0] === emitted[0] && consumed[1] === emitted[1] && consumed[2] === emitted[2]
+  }
+
   /** The daemon took an event for somebody else's. */
   consumed(key: string, kind: Change): void {
     const counts = this.#of(key)
