@@ -2,6 +2,7 @@
  * Watches the wire: S8, S1 (a message says what its sender's cache says), the links' counters
  * (S10), and L4.
  */
+import type { MachineName } from "../machine/Machine.ts"
 import type { SentDatagram } from "../network/Datagram.ts"
 import type { ReferenceMessage } from "../reference/ReferenceWire.ts"
 import {
@@ -15,6 +16,7 @@ import {
 import type { Court } from "./Court.ts"
 import type { Ledger, Message } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
+import { SendRate } from "./SendRate.ts"
 import { asKept, differenceLines, differingFields, keyOf, lineOfFlow } from "./WireFlow.ts"
 
 const controlType = 10
@@ -49,6 +51,7 @@ const areSame = (a: Uint8Array, b: Uint8Array): boolean => {
 export class NetworkWatch {
   readonly #court: Court
   readonly #messages = new WeakMap<SentDatagram, ReadonlyArray<Message>>()
+  readonly #rates = new Map<MachineName, SendRate>()
 
   constructor(court: Court) {
     this.#court = court
@@ -74,6 +77,9 @@ export class NetworkWatch {
       return
     }
     this.#checkSize(datagram, life, decoded.length)
+    this.#countSent(datagram, decoded.map(({ type }) => typeOf(type)))
+    const excess = this.#rateOf(datagram.from).excess()
+    if (excess !== undefined) this.#court.violate("S9", `${datagram.from} sent ${excess}`)
     for (const message of decoded) {
       const built = life.built.get(message.sequence)
       if (built === undefined) {
@@ -85,6 +91,21 @@ export class NetworkWatch {
       messages.push(built)
       this.#checkMessage(datagram, built, message)
     }
+  }
+
+  #rateOf(name: MachineName): SendRate {
+    let rate = this.#rates.get(name)
+    if (rate === undefined) this.#rates.set(name, rate = new SendRate())
+    return rate
+  }
+
+  /** Both ends have a reason to acknowledge, or to wait for one, when something is told. */
+  #countSent({ from, sentMs, to }: SentDatagram, types: ReadonlyArray<number>): void {
+    let controls = 0
+    for (const type of types) if (type === controlType) controls++
+    const told = types.length - controls
+    this.#rateOf(from).sent(sentMs, controls, told)
+    if (told > 0) this.#rateOf(to).heard(sentMs, told)
   }
 
   #checkSize({ bytes, link }: SentDatagram, life: Life, count: number): void {
@@ -136,7 +157,9 @@ export class NetworkWatch {
   /** A peer that is not ours says what it likes; nothing of it is judged. */
   sentByOther(datagram: SentDatagram, speaker: ForeignSpeaker, outgoing: Ledger): void {
     const messages: Array<Message> = []
-    for (const { body, flags, from, sequence, to, type } of splitDatagram(datagram.bytes).frames) {
+    const { frames } = splitDatagram(datagram.bytes)
+    this.#countSent(datagram, frames.map(({ type }) => type))
+    for (const { body, flags, from, sequence, to, type } of frames) {
       const flow = type <= 2 ? asKept(parseFlow(body)) : undefined
       const key = flow === undefined ? undefined : keyOf(flow)
       if (key !== undefined) outgoing.tell(key, `${datagram.from}: → message ${sequence}`)
