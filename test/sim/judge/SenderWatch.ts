@@ -15,6 +15,7 @@ import type { KernelWatch } from "./KernelWatch.ts"
 import type { Ledger, Message } from "./Ledger.ts"
 import type { Life } from "./Life.ts"
 import { liveSlots } from "./LiveSlots.ts"
+import { RepairWatch } from "./RepairWatch.ts"
 import type { Waiting } from "./ResendMirror.ts"
 import { ResendMirror } from "./ResendMirror.ts"
 import { NoRoom } from "./Verdict.ts"
@@ -54,6 +55,7 @@ export class SenderWatch {
   #changedSlot = -1
   /** It was a dump that named it. */
   #isFromDump = false
+  readonly #repairs: RepairWatch
   /** The flow that an event changed, until it is told. */
   #untold: { readonly slot: number; readonly key: string | undefined } | undefined
   #isInBulk = false
@@ -74,6 +76,7 @@ export class SenderWatch {
       timeout: sync.commitTimeoutSeconds === undefined
     }
     this.mirror = new ResendMirror(protocol)
+    this.#repairs = new RepairWatch(parts.court, parts.life)
     this.#wrapCache()
     this.#wrapTelling()
     this.#wrapSending()
@@ -256,9 +259,7 @@ export class SenderWatch {
         () => [["the flow", [key === undefined ? `slot ${slot}` : outgoing.lineOf(key)]]]
       )
     }
-    if (!this.#isInBulk && this.#isFromDump && life.replica.runtime.overruns > 0) {
-      court.mark("overrun repair")
-    }
+    if (!this.#isInBulk && this.#isFromDump) this.#repairs.told()
     this.#changedSlot = -1
     this.#isFromDump = false
     this.#untold = undefined
