@@ -33,6 +33,8 @@ export class KernelWatch {
   readonly #counts = new Map<string, Counts>()
   /** Flows that the internal cache may lack or keep, and why. */
   readonly #excuses = new Map<string, string>()
+  /** Flows whose end the kernel did not tell: they began while nobody listened. */
+  readonly #endedUntold = new Set<string>()
   #kernel: FakeKernel | undefined
   #stop: (() => void) | undefined
   #isDaemonUp = false
@@ -89,8 +91,11 @@ export class KernelWatch {
     counts.lastMoment = this.#court.nextMoment()
     if (!flow.hasEvents) {
       this.excuse(key, "the kernel tells no events of it")
+      if (kind === 2) this.#endedUntold.add(key)
+      else this.#endedUntold.delete(key)
       return
     }
+    this.#endedUntold.delete(key)
     counts.emitted[kind]++
     if (this.#isDaemonUp) counts.pending++
   }
@@ -127,7 +132,8 @@ export class KernelWatch {
    * an answer. Of a flow that an update alone makes known the rest is read.
    */
   touched(key: string, isRead: boolean): void {
-    this.#excuses.delete(key)
+    // A part of a dump that was made before its end brings it back, and nobody says otherwise.
+    if (!this.#endedUntold.has(key)) this.#excuses.delete(key)
     if (!isRead) return
     const counts = this.#counts.get(key)
     if (counts !== undefined) counts.pending = 0
