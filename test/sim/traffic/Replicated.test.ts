@@ -106,6 +106,14 @@ describe("a connection is replicated", () => {
     assert.isFalse(replicatedIn([kept], upstream)(connection))
   })
 
+  it("not when another entry has the same answers", () => {
+    const { connection, flow } = opened("udp")
+    const told = toldOf("udp", flow)
+    const stale = { ...told, addresses: { ...told.addresses, source: "0a010063" } }
+    assert.isTrue(replicatedIn([told, { ...stale, snatPort: 9 }], ours)(connection))
+    assert.isFalse(replicatedIn([told, stale], ours)(connection))
+  })
+
   it("not UDP-Lite, whose ports do not travel", () => {
     const { connection, flow } = opened("udplite")
     assert.isFalse(replicatedIn([toldOf("udplite", flow)], ours)(connection))

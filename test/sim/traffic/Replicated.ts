@@ -41,14 +41,21 @@ export const replicatedIn = (
   committer: Committer
 ): (connection: TrafficConnection) => boolean => {
   const known = new Map<string, ReferenceFlow>()
+  const claims = new Map<string, number>()
   for (const flow of flows) {
-    const key = keyOfTold(flow)
-    if (key !== undefined) known.set(key, flow)
+    const original = originalOf(flow)
+    if (original === undefined) continue
+    const { zone = 0 } = flow
+    known.set(keyOf(original, zone), flow)
+    const reply = keyOf(inverted(sentBy(flow, original)), zone)
+    claims.set(reply, (claims.get(reply) ?? 0) + 1)
   }
   return (connection) => {
     const { l4, original, reply, tags, zone } = connection
     const flow = known.get(keyOf(original, zone))
     if (flow === undefined || reply === undefined) return false
+    // Another entry has the same answers, since its end was lost: the first committed gets them.
+    if ((claims.get(keyOf(reply, zone)) ?? 0) > 1) return false
     if (((flow.status ?? 0) & StatusBit.seenReply) === 0) return false
     if (isSpoiledBy(committer, flow)) return false
     if (l4 === 6 && flow.tcpState !== tcpEstablished) return false
@@ -65,17 +72,16 @@ export const replicatedIn = (
 const hasScales = ({ tcpScaleOriginal = 0, tcpScaleReply = 0 }: ReferenceFlow): boolean =>
   tcpScaleOriginal > 0 && tcpScaleReply > 0
 
-/** As `keyOf` has it of the original tuple. */
-const keyOfTold = (flow: ReferenceFlow): string | undefined => {
-  const { addresses, icmpCode = 0, icmpId = 0, icmpType = 0, ports, protocol = 0, zone = 0 } = flow
+const originalOf = (flow: ReferenceFlow): KernelTuple | undefined => {
+  const { addresses, icmpCode = 0, icmpId = 0, icmpType = 0, ports, protocol = 0 } = flow
   if (addresses === undefined) return undefined
-  return keyOf({
+  return {
     src: addresses.source,
     dst: addresses.destination,
     l4: protocol,
     a: ports?.source ?? icmpId,
     b: ports?.destination ?? (icmpType << 8 | icmpCode)
-  }, zone)
+  }
 }
 
 /** The first packet as it leaves. Ports that are told of protocols without ports mean nothing. */
