@@ -127,7 +127,9 @@ describe.skipIf(!isRoot)(`${connections} TCP connections under strict tracking`,
           yield* failOver(nodes.b, nodes.a, takeover)
           assert.strictEqual(yield* survivors(traffic, surviveMaxMs), connections)
         }),
-      testMaxMs
+      // The C daemon commits window scales without the flags that make them count, so what comes
+      // back from it may be too strict for packets that a busy machine has held up.
+      { timeout: testMaxMs, retry: windowTracking && b === "C" ? 1 : 0 }
     )
   }
 
